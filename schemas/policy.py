@@ -28,7 +28,7 @@ class SourcePolicy:
     """Terms for one kind of source."""
 
     region: str
-    identifier: Literal["hetu", "uuid"]
+    identifier: Literal["hetu", "opaque"]
     generated: bool
     approvals: int
     birth_date: Resolution
@@ -110,7 +110,7 @@ def _policy(raw: dict[str, Any], version: str) -> Policy:
         generated = one_of(terms, "generated", (True, False))
         sources[kind] = SourcePolicy(
             region=terms["region"],
-            identifier=one_of(terms, "identifier", ("hetu", "uuid")),
+            identifier=one_of(terms, "identifier", ("hetu", "opaque")),
             generated=generated,
             approvals=whole(terms, "approvals", 0 if generated else 1),
             birth_date=one_of(terms, "birth_date", resolutions if generated else (default,), default),

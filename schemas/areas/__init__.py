@@ -68,20 +68,23 @@ def complete_areas(raw: pl.DataFrame) -> pl.DataFrame:
 
 
 def _check(areas: pl.DataFrame) -> None:
-    def refuse(rule: str, column: str, count: int) -> None:
-        if count:
+    def refuse(rule: str, column: str, found: pl.Series) -> None:
+        if count := int(found.sum()):
             raise UsageRefused(rule, "Correct the areas file", table="areas", column=column, count=count)
 
-    level = dict(areas.select("code", "level").iter_rows())
     above = {MAJOR: CITY, DISTRICT: MAJOR}
-    refuse("a code is missing or stands for two things", "code", areas.height - areas["code"].drop_nulls().n_unique())
-    refuse("the code is taken by areas that are not known", "code", (areas["code"] == UNKNOWN_AREA).sum())
-    refuse("the level is none of city, major, district", "level", (~areas["level"].is_in([CITY, *above])).sum())
-    refuse("there must be exactly one city", "level", abs((areas["level"] == CITY).sum() - 1))
-    refuse("there is no district", "level", int((areas["level"] == DISTRICT).sum() == 0))
-    orphans = sum(
-        level.get(parent) != above[kind]
-        for parent, kind in areas.select("parent", "level").iter_rows()
-        if kind in above
-    )
-    refuse("the parent is missing or not of the level above", "parent", orphans)
+    code, level = areas["code"], areas["level"]
+    refuse("a code is missing", "code", code.is_null())
+    refuse("a code stands for two areas", "code", code.is_duplicated())
+    refuse("the code is taken by areas that are not known", "code", code == UNKNOWN_AREA)
+    refuse("the level is none of city, major, district", "level", ~level.fill_null("").is_in([CITY, *above]))
+    level_of = dict(zip(code, level, strict=True))
+    expected, found = level.replace_strict(above, default=None), areas["parent"].replace_strict(level_of, default=None)
+    refuse("the parent is missing or not of the level above", "parent", (level != CITY) & expected.ne_missing(found))
+    if (level == CITY).sum() != 1 or DISTRICT not in level:
+        raise UsageRefused(
+            "there must be exactly one city, and districts in it",
+            "Correct the areas file",
+            table="areas",
+            column="level",
+        )

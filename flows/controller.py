@@ -1,0 +1,179 @@
+"""The controller zone's flow: source records become pseudonymised, checked files in the lake.
+
+The only flow that has a source and a key. Its process is the controller's own.
+"""
+
+import json
+import shutil
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from expectations.profile import profile
+from expectations.run import append_history, gate, run_suites
+from flows import audit
+from flows.passphrase import open_keyring
+from flows.progress import progress
+from flows.settings import Layout
+from flows.sources import SourceOptions, kind_of, open_source
+from flows.storage import Snapshot, commit, exclusive, replace_json, tidy, write_snapshot
+from flows.version import code_version
+from flows.zone import zone_flow, zone_task
+from schemas.areas import load_areas
+from schemas.policy import load_policy
+from transforms.controller.boundary import check_boundary
+from transforms.controller.load import Loader, Terms
+
+DOMAIN = "district-stats"
+"""The domain of the pseudonyms: one purpose, one recipient."""
+
+
+@zone_task("read, check and pseudonymise")
+def stage(data: str, address: str, as_of: str, load: str, options: SourceOptions) -> int:
+    """Read the source and leave files for the lake in the staging folder; returns the rows read."""
+    layout, policy, day = Layout(Path(data)), load_policy(), date.fromisoformat(as_of)
+    source = open_source(address, day, options)
+    terms = policy.source(source.kind)
+    generated = source.generated or terms.generated
+    areas = source.areas()
+    if areas is None:
+        areas = load_areas(options.areas)
+    staging, quarantine = layout.staging / load, layout.quarantine / load
+    for folder in (staging, quarantine):
+        folder.mkdir(mode=0o700)
+    loader = Loader(
+        Terms(
+            keyring=open_keyring(layout, generated=generated),
+            domain=DOMAIN,
+            identifier=source.identifier,
+            birth_date=terms.birth_date,
+            areas=areas,
+            as_of=day,
+            latest=max(day, datetime.now(UTC).date()),
+        ),
+        staging,
+        quarantine,
+    )
+    with progress("Reading and pseudonymising", source.rows_expected(), "rows") as advance:
+        for table, rows in source.batches():
+            loader.add(table, rows)
+            advance(rows.height)
+    files: dict[str, list[str]] = {}
+    with progress("Sorting", None, "tables") as advance:
+        for table, paths in loader.finish():
+            files[table] = [str(path) for path in paths]
+            advance(1)
+    areas.write_parquet(staging / "area.parquet")
+    replace_json(
+        staging / "load.json",
+        {
+            "source": source.kind,
+            "generated": generated,
+            "files": files,
+            "tallies": {
+                table: {
+                    "rows_in": tally.rows_in,
+                    "kept": tally.kept,
+                    "quarantined": {reason: count for reason, count in tally.quarantined.items() if count},
+                }
+                for table, tally in loader.tallies.items()
+            },
+            "remarks": [
+                {"table": remark.table, "column": remark.column, "rule": remark.rule, "count": remark.count}
+                for remark in source.remarks()
+            ],
+        },
+    )
+    return sum(tally.rows_in for tally in loader.tallies.values())
+
+
+@zone_task("check quality")
+def judge(data: str, as_of: str, load: str) -> int:
+    """Judge what was staged, keep the results, stop where a `fail` check fails; returns the number of checks."""
+    layout, staged = Layout(Path(data)), _staged(Path(data), load)
+    profiles = profile(_paths(staged), date.fromisoformat(as_of), staged["tallies"])
+    results = run_suites(profiles)
+    append_history(layout.quality / "history.parquet", results, run_id=load, as_of=date.fromisoformat(as_of))
+    gate(results)
+    return len(results)
+
+
+@zone_task("check the boundary")
+def guard_boundary(data: str, load: str) -> int:
+    """Check the written files against what was approved to cross; returns the number of files."""
+    paths = _paths(_staged(Path(data), load))
+    check_boundary(paths, load_policy())
+    return sum(len(files) for files in paths.values())
+
+
+@zone_task("write the lake")
+def write_lake(data: str, as_of: str, load: str) -> dict[str, int]:
+    """Commit the staged files and make them the current snapshot; returns rows by table."""
+    layout, staged, policy = Layout(Path(data)), _staged(Path(data), load), load_policy()
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    paths = _paths(staged)
+    rows = {name: sum(pq.ParquetFile(path).metadata.num_rows for path in files) for name, files in paths.items()}
+    paths["area"] = [layout.staging / load / "area.parquet"]
+    snapshot = Snapshot(
+        load=load,
+        as_of=as_of,
+        source=staged["source"],
+        generated=staged["generated"],
+        policy_version=policy.version,
+        code_version=code_version(),
+        tables={name: commit(layout, name, files, load, now) for name, files in paths.items()},
+        rows=rows,
+    )
+    replace_json(layout.quality / "load.json", {"load": load, "as_of": as_of, **_public_part(staged)})
+    write_snapshot(layout, snapshot)
+    tidy(layout, snapshot, policy.lake_days * 24)
+    return rows
+
+
+@zone_flow("caregap-ingest")
+def ingest(data: str, source: str, as_of: str, load: str, options: SourceOptions) -> dict[str, int]:
+    """Read a source, check it, pseudonymise it and write it to the lake; returns rows by table."""
+    stage(data, source, as_of, load, options)
+    judge(data, as_of, load)
+    guard_boundary(data, load)
+    return write_lake(data, as_of, load)
+
+
+def run_ingest(layout: Layout, source: str, as_of: date, options: SourceOptions) -> dict[str, Any]:
+    """Run the flow as the only one in this data folder; returns what a person wants to know of the load."""
+    kind = kind_of(source)
+    load_policy().source(kind)
+    load = f"{as_of:%Y%m%d}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    with exclusive(layout):
+        _sweep(layout)
+        outcome = "refused"
+        try:
+            rows = ingest(str(layout.data), source, as_of.isoformat(), load, options)
+            outcome = "done"
+        finally:
+            audit.record(layout.audit, "ingest", load=load, source=kind, as_of=as_of.isoformat(), outcome=outcome)
+            shutil.rmtree(layout.staging / load, ignore_errors=True)
+    report: dict[str, Any] = json.loads((layout.quality / "load.json").read_text("utf-8"))
+    return report | {"rows": rows}
+
+
+def _staged(data: Path, load: str) -> dict[str, Any]:
+    text = (Layout(data).staging / load / "load.json").read_text("utf-8")
+    return dict(json.loads(text))
+
+
+def _paths(staged: dict[str, Any]) -> dict[str, list[Path]]:
+    return {name: [Path(path) for path in files] for name, files in staged["files"].items()}
+
+
+def _public_part(staged: dict[str, Any]) -> dict[str, Any]:
+    """Counts and remarks without paths: what the platform may know of a load."""
+    return {name: staged[name] for name in ("source", "generated", "tallies", "remarks")}
+
+
+def _sweep(layout: Layout) -> None:
+    """Remove what a killed run left in staging; its rows are still in the source."""
+    for folder in layout.staging.iterdir():
+        shutil.rmtree(folder)

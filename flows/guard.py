@@ -1,0 +1,54 @@
+"""Strips values from errors before an orchestrator or a terminal sees them.
+
+The text of an exception of Polars, DuckDB or pyarrow may hold a value of a record, and Prefect stores exception text
+in its logs, states, events and storage. So a task raises either a Refusal, whose text is ours, or a Failure, which
+names the kind of error and the place in our code, and nothing else.
+"""
+
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from schemas.errors import Refusal
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_OURS = tuple(Path(__file__).parent.parent / package for package in ("flows", "transforms", "expectations", "schemas"))
+
+
+class Failure(Exception):
+    """Something broke that nobody foresaw: the kind of error and where, never its text."""
+
+    exit_code = 1
+
+
+def guarded(function: Callable[P, R]) -> Callable[P, R]:
+    """Let only a Refusal or a Failure leave a function, without the exception that led to it."""
+
+    @wraps(function)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except Refusal as refusal:
+            clean: Exception = type(refusal)(
+                refusal.rule, refusal.next_step, refusal.table, refusal.column, refusal.count
+            )
+        except Exception as error:
+            clean = Failure(f"{type(error).__name__} at {_place(error)}")
+        raise clean  # outside the handler, so that no context hangs on it
+
+    return inner
+
+
+def _place(error: BaseException) -> str:
+    """The innermost line of our own code that the error went through."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if any(Path(frame.filename).is_relative_to(package) for package in _OURS) and frame.name != "inner"
+    ]
+    if not frames:
+        return "an unknown place"
+    return f"{Path(frames[-1].filename).stem}:{frames[-1].lineno} ({frames[-1].name})"

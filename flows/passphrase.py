@@ -1,0 +1,77 @@
+"""How the controller zone comes by the passphrase and the keyring. No other zone imports this."""
+
+import os
+import secrets
+import sys
+from getpass import getpass
+from pathlib import Path
+
+from flows import audit
+from flows.settings import SECRETS, Layout
+from schemas.errors import KeyUnavailable
+from transforms.controller import keys
+from transforms.controller.keys import Keyring
+
+_taken: dict[str, str] = {}
+
+
+def take_secrets() -> None:
+    """Move the passphrase out of the environment, so that no process started from here inherits it."""
+    for name in SECRETS:
+        if name in os.environ:
+            _taken[name] = os.environ.pop(name)
+
+
+def secret_environment() -> dict[str, str]:
+    """What a controller process must be given back to find the passphrase."""
+    return dict(_taken)
+
+
+def passphrase(layout: Layout, *, new: bool = False) -> str:
+    """The keyring's passphrase: from a file, the environment, the made one, or asked for on a terminal.
+
+    Raises KeyUnavailable where there is none, and where a passphrase file can be read by others.
+    """
+    if name := _taken.get("CAREGAP_PASSPHRASE_FILE"):
+        return _read(Path(name))
+    if text := _taken.get("CAREGAP_PASSPHRASE"):
+        return text
+    if layout.passphrase.exists() and not new:
+        return _read(layout.passphrase)
+    if sys.stdin.isatty():
+        first = getpass("Passphrase of the keyring: ")
+        if not new or first == getpass("Once more: "):
+            return first
+        raise KeyUnavailable("the two passphrases differ", "Try again")
+    raise KeyUnavailable("there is no passphrase", "Set CAREGAP_PASSPHRASE_FILE to a file of mode 0600 that holds it")
+
+
+def open_keyring(layout: Layout, *, generated: bool) -> Keyring:
+    """The keyring of this data folder; for generated data one is made where there is none. Raises KeyUnavailable."""
+    if not layout.keyring.exists():
+        if not generated:
+            raise KeyUnavailable("there is no keyring in this data folder", "Create one: caregap keys create")
+        _make(layout)
+    return keys.load(layout.keyring, passphrase(layout))
+
+
+def _make(layout: Layout) -> None:
+    """A keyring for nobody's data, with its passphrase in a file beside it unless one is given."""
+    given = bool(_taken)
+    text = passphrase(layout, new=True) if given else secrets.token_urlsafe(32)
+    if not given:
+        layout.passphrase.unlink(missing_ok=True)
+        with os.fdopen(os.open(layout.passphrase, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+    keys.save(keys.new_keyring(), layout.keyring, text)
+    audit.record(layout.audit, "keys create", purpose="generated data", epoch="e1")
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.stat().st_mode & 0o077:
+            raise KeyUnavailable("the passphrase file can be read by others", "chmod 600 it")
+        return path.read_text("utf-8").strip()
+    except OSError:
+        pass
+    raise KeyUnavailable("the passphrase file cannot be read", "Check CAREGAP_PASSPHRASE_FILE")

@@ -1,0 +1,119 @@
+"""Where things lie, and the environment that each process is given."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+SECRETS = ("CAREGAP_PASSPHRASE", "CAREGAP_PASSPHRASE_FILE")
+"""Environment variables that only the controller zone may have."""
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_V2_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "PREFECT_LOGGING_SERVER_LEVEL": "ERROR",
+    "PREFECT_CLI_PROMPT": "false",
+    "POLARS_VERBOSE": "0",
+}
+"""Nothing calls home, nothing is persisted that a task returned, and a pipe stays quiet."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The data folder: one subfolder a zone, the audit log and Prefect's home."""
+
+    data: Path
+
+    @property
+    def keyring(self) -> Path:
+        """The sealed keyring."""
+        return self.data / "controller" / "keys" / "keyring.json"
+
+    @property
+    def passphrase(self) -> Path:
+        """The passphrase of a keyring that caregap made by itself, for generated data only."""
+        return self.data / "controller" / "keys" / "passphrase"
+
+    @property
+    def quarantine(self) -> Path:
+        """Sealed rejected rows, a folder a run."""
+        return self.data / "controller" / "quarantine"
+
+    @property
+    def staging(self) -> Path:
+        """Files on their way to the lake; empty between runs."""
+        return self.data / "controller" / "staging"
+
+    @property
+    def lake(self) -> Path:
+        """Delta Lake tables, and the snapshot that names a consistent set of their versions."""
+        return self.data / "platform" / "lake"
+
+    @property
+    def counts(self) -> Path:
+        """Counts that are not yet protected, a folder an as-of date."""
+        return self.data / "platform" / "counts"
+
+    @property
+    def quality(self) -> Path:
+        """Results of the quality checks, and their history."""
+        return self.data / "platform" / "quality"
+
+    @property
+    def candidates(self) -> Path:
+        """Release candidates, a folder each."""
+        return self.data / "release" / "candidates"
+
+    @property
+    def published(self) -> Path:
+        """Published releases, a folder each, and the pointer to the latest."""
+        return self.data / "release" / "published"
+
+    @property
+    def audit(self) -> Path:
+        """The audit log."""
+        return self.data / "audit" / "log.jsonl"
+
+    @property
+    def prefect(self) -> Path:
+        """Prefect's home: database, storage, logs."""
+        return self.data / "prefect"
+
+    def create(self) -> None:
+        """Make the folders; the controller's, Prefect's and the unprotected ones closed to others."""
+        self.data.mkdir(parents=True, exist_ok=True)
+        for zone in ("controller", "platform", "prefect", "audit"):
+            (self.data / zone).mkdir(mode=0o700, exist_ok=True)
+            (self.data / zone).chmod(0o700)
+        for folder in (
+            self.keyring.parent,
+            self.quarantine,
+            self.staging,
+            self.lake,
+            self.counts,
+            self.quality,
+            self.candidates,
+            self.published,
+        ):
+            folder.mkdir(parents=True, exist_ok=True)
+
+
+def prepare(layout: Layout) -> None:
+    """Set this process up for Prefect and the libraries that would call home. Before any of them is imported."""
+    if "prefect" in sys.modules or "great_expectations" in sys.modules:
+        raise AssertionError("prepare() must come before the first import of Prefect and Great Expectations")
+    layout.create()
+    os.environ.update(QUIET)
+    os.environ["PREFECT_HOME"] = str(layout.prefect.resolve())
+    os.environ["PREFECT_PROFILES_PATH"] = str((layout.prefect / "profiles.toml").resolve())
+
+
+def platform_environment() -> dict[str, str]:
+    """The environment of a platform process: this one's, without anything that leads to the key."""
+    return {name: value for name, value in os.environ.items() if name not in SECRETS}

@@ -1,0 +1,133 @@
+"""The lake: Delta Lake tables, and the snapshot that names one consistent set of their versions.
+
+A load commits table by table and writes the snapshot last, beside and then replaced. A run that is killed leaves the
+snapshot, and so everything that is computed from it, as it was.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import DeltaTable, Schema
+from deltalake.transaction import AddAction, CommitProperties
+
+from flows.settings import Layout
+from schemas.errors import SourceRefused, UsageRefused
+from schemas.tables import TABLES
+
+AREA_ARROW = pa.schema(
+    [
+        pa.field(name, pa.string())
+        for name in ("code", "parent", "level", "name_fi", "name_sv", "name_en", "short_fi", "short_sv")
+    ]
+    + [pa.field("tile_column", pa.int32()), pa.field("tile_row", pa.int32()), pa.field("population", pa.int64())]
+)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the lake holds: the version of each table, and the terms of the load that wrote them."""
+
+    load: str
+    as_of: str
+    source: str
+    generated: bool
+    policy_version: str
+    code_version: str
+    tables: dict[str, int]
+    rows: dict[str, int]
+
+
+@contextlib.contextmanager
+def exclusive(layout: Layout) -> Iterator[None]:
+    """Let one load at a time work in a data folder; raises UsageRefused where another is at work."""
+    with (layout.data / "controller" / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            busy = True
+        else:
+            busy = False
+        if busy:
+            raise UsageRefused("another load is at work in this data folder", "Wait until it has finished")
+        yield
+
+
+def commit(layout: Layout, name: str, files: Sequence[Path], load: str, time_ms: int) -> int:
+    """Move checked files into a table of the lake, replacing its content; returns the new version."""
+    folder = layout.lake / name
+    schema = Schema.from_arrow(TABLES[name].platform_arrow_schema if name in TABLES else AREA_ARROW)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not DeltaTable.is_deltatable(str(folder)):
+        DeltaTable.create(str(folder), schema=schema)
+    table = DeltaTable(str(folder))
+    actions = []
+    for file in files:
+        target = folder / f"{load}-{file.stem}-{uuid4().hex[:8]}.parquet"
+        rows = pq.ParquetFile(file).metadata.num_rows
+        _move(file, target)
+        stats = json.dumps({"numRecords": rows})
+        actions.append(AddAction(target.name, target.stat().st_size, {}, time_ms, True, stats))
+    table.create_write_transaction(
+        actions, "overwrite", schema, commit_properties=CommitProperties(custom_metadata={"load": load})
+    )
+    return DeltaTable(str(folder)).version()
+
+
+def write_snapshot(layout: Layout, snapshot: Snapshot) -> None:
+    """Make a load the current one."""
+    replace_json(layout.lake / "snapshot.json", asdict(snapshot))
+
+
+def read_snapshot(layout: Layout) -> Snapshot:
+    """The current load. Raises SourceRefused where nothing has been loaded."""
+    path = layout.lake / "snapshot.json"
+    if not path.exists():
+        raise SourceRefused("the lake is empty", "Load a source first: caregap ingest --source SRC --as-of DATE")
+    return Snapshot(**json.loads(path.read_text("utf-8")))
+
+
+def lake_files(layout: Layout, snapshot: Snapshot) -> dict[str, list[str]]:
+    """The Parquet files of each table in a snapshot's version."""
+    return {
+        name: sorted(DeltaTable(str(layout.lake / name), version=version).file_uris())
+        for name, version in snapshot.tables.items()
+    }
+
+
+def tidy(layout: Layout, snapshot: Snapshot, keep_hours: int) -> None:
+    """Delete what is older than policy keeps and no longer named by the snapshot."""
+    for name, version in snapshot.tables.items():
+        table = DeltaTable(str(layout.lake / name))
+        table.vacuum(keep_hours, dry_run=False, enforce_retention_duration=False, keep_versions=[version])
+
+
+def replace_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file beside, then replace."""
+    beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+    with beside.open("w", encoding="utf-8") as file:
+        json.dump(content, file, ensure_ascii=False, indent=2)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def _move(file: Path, target: Path) -> None:
+    """Rename, or copy beside and rename where the lake lies on another file system."""
+    try:
+        file.replace(target)
+    except OSError:
+        beside = target.with_name(f".{target.name}")
+        shutil.copyfile(file, beside)
+        beside.replace(target)
+        file.unlink()

@@ -1,0 +1,1 @@
+"""The controller zone: the only code that may see a name or a key."""

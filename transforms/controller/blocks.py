@@ -1,0 +1,32 @@
+"""Strings as 16-byte blocks, without copying them.
+
+An Arrow string view of at most 12 bytes is a 4-byte little-endian length, the bytes and zero padding: 16 bytes that
+the cipher can take as they are. (Arrow columnar format, variable-size binary view layout.)
+"""
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+WIDTH = 16
+INLINE = 12
+"""Longest string, in bytes, that its view holds itself."""
+
+
+def blocks(strings: pl.Series) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+    """The view of each string as a row of 16 bytes, and which rows are not null (None where all are).
+
+    Under a null the bytes are whatever the buffer held, and may be an identifier that was there before.
+    """
+    array = strings.rechunk().to_arrow(compat_level=pl.CompatLevel.newest())
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    size = len(array)
+    if array.buffers()[1] is None:
+        return np.zeros((size, WIDTH), dtype=np.uint8), None
+    bytes_ = np.frombuffer(array.buffers()[1], dtype=np.uint8)
+    view = bytes_[array.offset * WIDTH : (array.offset + size) * WIDTH].reshape(size, WIDTH)
+    if strings.null_count() == 0:
+        return view, None
+    return view, strings.is_not_null().to_numpy()

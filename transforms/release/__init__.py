@@ -1,0 +1,1 @@
+"""From counts to a publication: disclosure control, its independent auditor, and what is published."""

@@ -1,0 +1,275 @@
+"""What can be proven of hidden whole numbers from the sums that they are in: the solver of the auditor.
+
+Shares nothing with what chooses the cells to hide, so that a mistake there is found here.
+"""
+
+from dataclasses import dataclass, replace
+
+import highspy
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
+Marks = npt.NDArray[np.bool_]
+
+NEAR = 1e-6
+PASSES = 100
+"""Passes over the sums before the linear programs take over."""
+FRUITLESS = 3
+"""Random objectives without news before every open question gets a program of its own."""
+
+
+class ContradictionError(Exception):
+    """No whole numbers fit the published ones."""
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Equations over unknown whole numbers: the entries of a row, each `factor` times `unknown`, sum to `right[row]`.
+
+    `low` holds what is known at least of each unknown. The rows marked `basis` imply all the others.
+    """
+
+    row: Places
+    unknown: Places
+    factor: Numbers
+    right: Numbers
+    basis: Marks
+    low: Numbers
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """One entry per unknown: proven to lie in `low`..`high`, and to be able to take `seen_low` and `seen_high`.
+
+    `high` is infinite where the unknown may be as large as one likes. A bound that was seen is the tightest there is.
+    """
+
+    low: Numbers
+    high: Numbers
+    seen_low: Numbers
+    seen_high: Numbers
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What to find out: the tightest bounds, or only what is exact and what stays below `least`..`most`."""
+
+    tight: bool
+    least: Numbers
+    most: Numbers
+
+    def open(self, bounds: Bounds, part: Places) -> tuple[Marks, Marks]:
+        """The unknowns of a part of which larger, and smaller, values are worth looking for."""
+        low, high = bounds.low[part], bounds.high[part]
+        seen_low, seen_high = bounds.seen_low[part], bounds.seen_high[part]
+        up, down = seen_high < high, seen_low > low
+        if self.tight:
+            return up, down
+        is_told_open = (seen_low >= seen_high) & (low < high)
+        is_small_open = (high >= self.least[part]) & (seen_high < self.most[part])
+        return up & (is_told_open | is_small_open), down & is_told_open
+
+
+def prove(sums: Sums, threshold: int, *, tight: bool) -> Bounds:
+    """Bound every unknown: tightly, or as far as needed to say what is exact and what is below the threshold.
+
+    Raises ContradictionError where no whole numbers fit.
+    """
+    alias, offset = _aliases(sums)
+    core = _substitute(sums, alias, offset)
+    low, high = _propagate(core)
+    exact, endless = low == high, np.isinf(high)
+    # what one sum at a time does not bound, nothing bounds: all that an inner cell of it is part of is hidden
+    bounds = Bounds(low, high, np.where(exact, low, np.inf), np.where(exact, low, np.where(endless, np.inf, -np.inf)))
+    # an unknown answers for those that differ from it by a known number too
+    question = _Question(tight, np.full(len(low), np.inf), np.full(len(low), -np.inf))
+    np.minimum.at(question.least, alias, threshold - offset)
+    np.maximum.at(question.most, alias, threshold - offset)
+    for part, rows in _parts(core, ~exact):
+        _settle(_Program(core, part, rows, bounds), question)
+    alone = np.bincount(core.unknown, minlength=len(low)) == 0
+    bounds.seen_low[alone] = low[alone]
+    return Bounds(*(each[alias] + offset for each in (bounds.low, bounds.high, bounds.seen_low, bounds.seen_high)))
+
+
+def _aliases(sums: Sums) -> tuple[Places, Numbers]:
+    """Unknowns that differ from another by a known number: unknown k is unknown `alias[k]` plus `offset[k]`."""
+    rows = len(sums.right)
+    plus, minus = sums.factor > 0, sums.factor < 0
+    pair = (np.bincount(sums.row[plus], minlength=rows) == 1) & (np.bincount(sums.row[minus], minlength=rows) == 1)
+    above, below = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
+    above[sums.row[plus]], below[sums.row[minus]] = sums.unknown[plus], sums.unknown[minus]
+    alias, offset = np.arange(len(sums.low)), np.zeros(len(sums.low))
+    alias[above[pair]], offset[above[pair]] = below[pair], sums.right[pair]
+    while (alias[alias] != alias).any():
+        offset, alias = offset + offset[alias], alias[alias]
+    return alias, offset
+
+
+def _substitute(sums: Sums, alias: Places, offset: Numbers) -> Sums:
+    size, rows = len(sums.low), len(sums.right)
+    right = sums.right - np.bincount(sums.row, weights=sums.factor * offset[sums.unknown], minlength=rows)
+    place, at = np.unique(sums.row * size + alias[sums.unknown], return_inverse=True)
+    factor = np.bincount(at, weights=sums.factor, minlength=len(place))
+    place, factor = place[factor != 0], factor[factor != 0]
+    if (right[np.bincount(place // size, minlength=rows) == 0] != 0).any():
+        raise ContradictionError
+    low = np.zeros(size)
+    np.maximum.at(low, alias, sums.low - offset)
+    return replace(sums, row=place // size, unknown=place % size, factor=factor, right=right, low=low)
+
+
+def _propagate(sums: Sums) -> tuple[Numbers, Numbers]:
+    """Bounds that follow from one sum at a time, over and over: what the others leave for each member."""
+    low, high = sums.low.copy(), np.full(len(sums.low), np.inf)
+    up = sums.factor > 0
+    for _ in range(PASSES):
+        least = sums.factor * np.where(up, low[sums.unknown], high[sums.unknown])
+        most = sums.factor * np.where(up, high[sums.unknown], low[sums.unknown])
+        above = sums.right[sums.row] - _others(least, sums)
+        below = sums.right[sums.row] - _others(most, sums)
+        before = low.copy(), high.copy()
+        np.minimum.at(high, sums.unknown, np.floor(np.where(up, above, below) / sums.factor + NEAR))
+        np.maximum.at(low, sums.unknown, np.ceil(np.where(up, below, above) / sums.factor - NEAR))
+        if (low > high).any():
+            raise ContradictionError
+        if (before[0] == low).all() and (before[1] == high).all():
+            break
+    return low, high
+
+
+def _others(part: Numbers, sums: Sums) -> Numbers:
+    """For each entry the sum of the other entries of its row; infinite where one of them is."""
+    rows, ends = len(sums.right), np.isinf(part)
+    finite = np.where(ends, 0, part)
+    total = np.bincount(sums.row, weights=finite, minlength=rows)[sums.row] - finite
+    endless = np.bincount(sums.row, weights=np.where(ends, np.sign(part), 0), minlength=rows)[sums.row]
+    endless = endless - np.where(ends, np.sign(part), 0)
+    return np.where(endless != 0, np.sign(endless) * np.inf, total)
+
+
+def _parts(sums: Sums, is_open: Marks) -> list[tuple[Places, Places]]:
+    """Unknowns that hang together through sums, with the rows of these sums."""
+    used = sums.basis[sums.row] & is_open[sums.unknown]
+    row, unknown = sums.row[used], sums.unknown[used]
+    label = np.arange(len(sums.low))
+    while True:
+        of_row = np.full(len(sums.right), len(label))
+        np.minimum.at(of_row, row, label[unknown])
+        new = label.copy()
+        np.minimum.at(new, unknown, of_row[row])
+        new = new[new]
+        if (new == label).all():
+            break
+        label = new
+    members, rows = np.unique(unknown), np.unique(row)
+    by_member, by_row = np.argsort(label[members], kind="stable"), np.argsort(of_row[rows], kind="stable")
+    cut = np.unique(label[members][by_member], return_index=True)[1][1:]
+    cut_rows = np.unique(of_row[rows][by_row], return_index=True)[1][1:]
+    parts = zip(np.split(members[by_member], cut), np.split(rows[by_row], cut_rows), strict=True)
+    return [(part, of) for part, of in parts if len(part)]
+
+
+def _settle(program: "_Program", question: _Question) -> None:
+    """Answer what is open in one part. Each whole-number solution answers for all the unknowns of the part at once."""
+    bounds, part = program.bounds, program.part
+    random, fruitless = np.random.default_rng(0), 0
+    up, down = question.open(bounds, part)
+    while fruitless < FRUITLESS and (up.any() or down.any()):
+        wish = random.uniform(0.2, 1, len(part)) * np.where(up & down, random.choice([-1, 1], len(part)), up * 1.0 - down)
+        open_before = up.sum() + down.sum()
+        program.optimum(wish, whole=False)
+        up, down = question.open(bounds, part)
+        fruitless = fruitless + 1 if up.sum() + down.sum() >= open_before * 0.98 else 0
+    if np.isinf(bounds.seen_low[part]).any():
+        program.optimum(np.zeros(len(part)), whole=True)
+    for whole in (False, True):
+        for sign in (1, -1):
+            for place in range(len(part)):
+                if question.open(bounds, part[place : place + 1])[0 if sign > 0 else 1].any():
+                    program.extreme(place, sign, whole=whole)
+
+
+class _Program:
+    """The linear program of one part, kept warm, and beside it the same in whole numbers."""
+
+    def __init__(self, sums: Sums, part: Places, rows: Places, bounds: Bounds) -> None:
+        self.part, self.bounds = part, bounds
+        inside = np.full(len(sums.low), -1)
+        inside[part] = np.arange(len(part))
+        number = np.full(len(sums.right), -1)
+        number[rows] = np.arange(len(rows))
+        mine = number[sums.row] >= 0
+        row, place, factor = number[sums.row[mine]], inside[sums.unknown[mine]], sums.factor[mine]
+        known = place < 0
+        told = factor[known] * bounds.low[sums.unknown[mine][known]]
+        self._right = sums.right[rows] - np.bincount(row[known], weights=told, minlength=len(rows))
+        self._row, self._place, self._factor = row[~known], place[~known], factor[~known]
+        self._columns = np.arange(len(part), dtype=np.int32)
+        self._warm: highspy.Highs | None = None
+        self._whole: highspy.Highs | None = None
+
+    def extreme(self, place: int, sign: int, *, whole: bool) -> None:
+        """Push one unknown up or down as far as it goes and keep what that proves."""
+        wish = np.zeros(len(self.part))
+        wish[place] = sign
+        reached = self.optimum(wish, whole=whole)
+        at, bounds = self.part[place], self.bounds
+        if sign > 0:
+            bounds.high[at] = min(bounds.high[at], np.floor(reached + NEAR))
+        else:
+            bounds.low[at] = max(bounds.low[at], np.ceil(-reached - NEAR))
+        for model in filter(None, (self._warm, self._whole)):
+            model.changeColBounds(place, bounds.low[at], bounds.high[at])
+
+    def optimum(self, wish: Numbers, *, whole: bool) -> float:
+        """The largest that a wish can reach; a solution in whole numbers is kept as seen."""
+        model = self._model(whole=whole)
+        model.changeColsCost(len(self.part), self._columns, wish)
+        model.run()
+        status = model.getModelStatus()
+        if status in (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible):
+            raise ContradictionError
+        if status != highspy.HighsModelStatus.kOptimal:
+            raise ArithmeticError(f"the solver stopped with {model.modelStatusToString(status)}")
+        values = np.asarray(model.getSolution().col_value)
+        self._see(values)
+        if not whole:
+            return float(model.getInfo().objective_function_value)
+        return float(np.rint(values) @ wish)
+
+    def _see(self, values: Numbers) -> None:
+        rounded = np.rint(values)
+        if np.abs(values - rounded).max() > 1e-5:
+            return
+        total = np.bincount(self._row, weights=self._factor * rounded[self._place], minlength=len(self._right))
+        low, high = self.bounds.low[self.part], self.bounds.high[self.part]
+        if (total == self._right).all() and (rounded >= low).all() and (rounded <= high).all():
+            self.bounds.seen_low[self.part] = np.minimum(self.bounds.seen_low[self.part], rounded)
+            self.bounds.seen_high[self.part] = np.maximum(self.bounds.seen_high[self.part], rounded)
+
+    def _model(self, *, whole: bool) -> highspy.Highs:
+        known = self._whole if whole else self._warm
+        if known is not None:
+            return known
+        model = highspy.Highs()
+        settings = {"output_flag": False, "threads": 1, "mip_rel_gap": 0.0}
+        if not whole:
+            settings |= {"presolve": "off", "solver": "simplex"}
+        for name, setting in settings.items():
+            model.setOptionValue(name, setting)
+        model.addVars(len(self.part), self.bounds.low[self.part], self.bounds.high[self.part])
+        begin = np.searchsorted(self._row, np.arange(len(self._right))).astype(np.int32)
+        model.addRows(
+            len(self._right), self._right, self._right, len(self._row), begin, self._place.astype(np.int32), self._factor
+        )
+        model.changeObjectiveSense(highspy.ObjSense.kMaximize)
+        if whole:
+            kinds = np.full(len(self.part), int(highspy.HighsVarType.kInteger), dtype=np.uint8)
+            model.changeColsIntegrality(len(self.part), self._columns, kinds)
+            self._whole = model
+        else:
+            self._warm = model
+        return model

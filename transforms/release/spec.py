@@ -1,0 +1,128 @@
+"""What to protect and how: the TOML file that a person writes for `caregap protect`, read and checked."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from schemas.errors import UsageRefused
+from schemas.policy import Disclosure
+
+SUMMED = "*"
+"""Stands in a level column where the cell is summed over that level."""
+MEASURE, VALUE, STATUS = "measure", "value", "status"
+"""Columns that a protected table has beside its `by` and level columns."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A count table to protect.
+
+    `count` is the column with the count; with `eligible` the gap (`count`), the closed (eligible less gap) and the
+    eligible are published as one linked table. Each value of the `by` columns is a table of its own. A dimension is
+    its level columns from coarse to fine; its total is added above them.
+    """
+
+    count: str
+    dimensions: tuple[tuple[str, ...], ...]
+    rules: Disclosure
+    eligible: str | None = None
+    by: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The columns that name a cell: `by` columns, then every level."""
+        return self.by + tuple(level for levels in self.dimensions for level in levels)
+
+    @property
+    def counts(self) -> tuple[str, ...]:
+        """The columns with counts."""
+        return (self.count,) if self.eligible is None else (self.count, self.eligible)
+
+
+def load_spec(path: Path) -> Spec:
+    """Read a spec file. Raises UsageRefused with what to correct."""
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError):
+        raw = None
+        rule = "the spec cannot be read"
+    except tomllib.TOMLDecodeError:
+        raw = None
+        rule = "the spec is not valid TOML"
+    if raw is None:
+        raise UsageRefused(rule, "Give a TOML file with count, [[dimension]] and [rules]")
+    return spec_from(raw)
+
+
+def spec_from(raw: dict[str, Any]) -> Spec:
+    """Check the content of a spec. Raises UsageRefused with what to correct."""
+    _known(raw, ("count", "eligible", "by", "dimension", "rules"), "the spec")
+    if "count" not in raw:
+        _refuse("count is missing", 'Name the column with the count: count = "gap"')
+    dimensions = raw.get("dimension")
+    if not isinstance(dimensions, list) or not dimensions or not all(isinstance(part, dict) for part in dimensions):
+        _refuse("there is no [[dimension]]", "Add one for each dimension, with its levels from coarse to fine")
+    for part in dimensions:
+        _known(part, ("levels",), "a [[dimension]]")
+    spec = Spec(
+        count=_word(raw["count"], "count"),
+        eligible=_word(raw["eligible"], "eligible") if "eligible" in raw else None,
+        by=_words(raw.get("by", []), "by"),
+        dimensions=tuple(_words(part.get("levels"), "levels", least=1) for part in dimensions),
+        rules=_rules(raw.get("rules")),
+    )
+    columns = [*spec.labels, *spec.counts]
+    if len(set(columns)) < len(columns):
+        _refuse("a column is named twice", "Give each column one part: by, level, count or eligible")
+    if set(columns) & {MEASURE, VALUE, STATUS}:
+        _refuse("measure, value and status are names of the protected table", "Rename the column in the counts")
+    if spec.rules.group_disclosure and spec.eligible is None:
+        _refuse("group_disclosure needs to know who is eligible", "Name the eligible column, or set it to false")
+    return spec
+
+
+def _rules(raw: Any) -> Disclosure:
+    if not isinstance(raw, dict):
+        _refuse("the section [rules] is missing", "Add it, with at least threshold")
+    _known(raw, ("threshold", "zeros", "group_disclosure", "guarantee", "effort"), "[rules]")
+    threshold = raw.get("threshold")
+    if not isinstance(threshold, int) or isinstance(threshold, bool) or threshold < 2:
+        _refuse("threshold must be a whole number of at least 2", "Correct it; 5 makes counts of 1 to 4 unsafe")
+    group = raw.get("group_disclosure", False)
+    if not isinstance(group, bool):
+        _refuse("group_disclosure must be true or false", "Correct it")
+    zeros: Literal["publish", "protect"] = _one_of(raw, "zeros", ("publish", "protect"))
+    guarantee: Literal["not_exact", "not_small"] = _one_of(raw, "guarantee", ("not_exact", "not_small"))
+    effort: Literal["normal", "thorough"] = _one_of(raw, "effort", ("normal", "thorough"))
+    return Disclosure(
+        threshold=threshold, zeros=zeros, group_disclosure=group, guarantee=guarantee, effort=effort
+    )
+
+
+def _one_of(raw: dict[str, Any], name: str, allowed: tuple[str, ...]) -> Any:
+    value = raw.get(name, allowed[0])
+    if value not in allowed:
+        _refuse(f"{name} must be one of {', '.join(allowed)}", "Correct it")
+    return value
+
+
+def _word(raw: Any, name: str) -> str:
+    if not isinstance(raw, str) or not raw:
+        _refuse(f"{name} must be the name of a column", "Correct it")
+    return raw
+
+
+def _words(raw: Any, name: str, least: int = 0) -> tuple[str, ...]:
+    if not isinstance(raw, list) or len(raw) < least:
+        _refuse(f"{name} must be a list of column names", f'Write it as {name} = ["column"]')
+    return tuple(_word(word, name) for word in raw)
+
+
+def _known(raw: dict[str, Any], allowed: tuple[str, ...], place: str) -> None:
+    if set(raw) - set(allowed):
+        _refuse(f"{place} has a key that is not known", f"Keep to {', '.join(allowed)}")
+
+
+def _refuse(rule: str, next_step: str) -> NoReturn:
+    raise UsageRefused(rule, next_step, table="spec")

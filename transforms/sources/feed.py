@@ -1,0 +1,314 @@
+"""A folder of files in caregap's own layout, and how CSV and Parquet files are read in batches.
+
+A feed is `DIR/<table>.parquet`, `DIR/<table>.csv`, or a folder `DIR/<table>/` of either, with the columns of
+`schemas.tables`. `feed.toml` beside them may say what it is and `areas.csv` may bring a geography of its own:
+
+    format = "caregap-feed/1"
+    identifier = "hetu"         # or "uuid"
+    generated = false           # true only where nobody's data is in it
+"""
+
+import csv
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from schemas.areas import load_areas
+from schemas.errors import SourceRefused, UsageRefused
+from schemas.table import Column, Kind, Table
+from schemas.tables import TABLES
+from transforms.sources import Remark
+
+FORMAT = "caregap-feed/1"
+EMPTY = "the file is empty"
+BLOCK_BYTES = 16 << 20
+"""CSV is read in blocks of this size; a row must fit in one."""
+BATCH_ROWS = 250_000
+_SAMPLE_ROWS = 10_000
+_BESIDE = {"feed.toml", "areas.csv", "truth"}
+_FLAGS = ["true", "false", "t", "f", "yes", "no", "1", "0"]
+_HOW_TO_WRITE = {
+    Kind.TEXT: "Write it as text",
+    Kind.CODE: "Write it as text",
+    Kind.DATE: "Write dates as YYYY-MM-DD, in Parquet as date or timestamp",
+    Kind.INTEGER: "Write it as a whole number",
+    Kind.DECIMAL: "Write it as a number",
+    Kind.FLAG: "Write it as true or false, in Parquet as boolean",
+}
+
+
+class FeedSource:
+    """A feed folder as a source. Raises SourceRefused where the folder or its feed.toml is not one."""
+
+    kind = "feed"
+
+    def __init__(self, directory: Path) -> None:
+        """Look at the folder and its feed.toml; no table is opened yet."""
+        if not directory.is_dir():
+            raise SourceRefused("there is no such folder", "Give the folder that holds the feed")
+        self._directory = directory
+        self._remarks: dict[Remark, None] = {}
+        terms = _feed_terms(directory / "feed.toml")
+        self.identifier: str = terms["identifier"]
+        self.generated: bool = terms["generated"]
+
+    def areas(self) -> pl.DataFrame | None:
+        """Give the geography of areas.csv, or None where the feed has none."""
+        path, refused = self._directory / "areas.csv", None
+        if not path.exists():
+            return None
+        try:
+            return load_areas(path)
+        except UsageRefused as refusal:
+            refused = refusal
+        raise SourceRefused(refused.rule, refused.next_step, "areas", refused.column, refused.count)
+
+    def batches(self) -> Iterator[tuple[str, pl.DataFrame]]:
+        """Check every file first, then yield table name and rows, persons first."""
+        self._remarks = {}
+        files = self._checked_files()
+        for table in sorted(files, key=lambda name: name != "person"):
+            for path in files[table]:
+                for rows in _batches(path, table):
+                    yield table, _as_declared(rows, TABLES[table])
+
+    def remarks(self) -> list[Remark]:
+        """Tell what was noticed; complete once `batches` has been read to its end."""
+        return list(self._remarks)
+
+    def rows_expected(self) -> int | None:
+        """Row count of the Parquet files, and an estimate from the size of the CSV files."""
+        return rows_about([path for table in TABLES for path in self._files(table)])
+
+    def _files(self, table: str) -> list[Path]:
+        """Files of a table, in order of name; SourceRefused where it stands there in two forms."""
+        forms = [[path] for end in (".parquet", ".csv") if (path := self._directory / f"{table}{end}").exists()]
+        for end in ("*.parquet", "*.csv"):
+            forms += [parts] if (parts := sorted((self._directory / table).glob(end))) else []
+        if len(forms) > 1:
+            raise SourceRefused("the table is there in more than one form", "Keep one of them", table)
+        root = self._directory.resolve()
+        for path in (path for form in forms for path in form):
+            if not path.resolve().is_relative_to(root):
+                raise SourceRefused("a link leads out of the feed's folder", "Put the file itself there", table)
+        return forms[0] if forms else []
+
+    def _checked_files(self) -> dict[str, list[Path]]:
+        """Files by table once each has been opened and its columns and first rows have been looked at."""
+        files = {table: self._files(table) for table in TABLES}
+        if not files["person"]:
+            raise SourceRefused("the table is missing", "Add person.parquet or person.csv to the feed", "person")
+        for table, paths in files.items():
+            if not paths:
+                self._remark(table, None, "the table is not in the feed")
+            rows = sum(self._check_file(path, TABLES[table]) for path in paths)
+            if table == "person" and not rows:
+                raise SourceRefused("the table has no rows", "Give a feed with persons in it", "person")
+        known = {path for paths in files.values() for path in paths}
+        entries = [path for path in self._directory.iterdir() if path.name not in _BESIDE and path.name not in TABLES]
+        entries += [
+            path for table in TABLES if (folder := self._directory / table).is_dir() for path in folder.iterdir()
+        ]
+        if strangers := sum(path not in known and not path.name.startswith((".", "_")) for path in entries):
+            self._remark("feed", None, "files that are no table of a feed were left out", strangers)
+        return files
+
+    def _check_file(self, path: Path, table: Table) -> int:
+        """Number of rows looked at. SourceRefused where a required column is missing or a column is of a wrong type."""
+        present = columns_of(path, table.name)
+        if len(set(present)) < len(present):
+            raise SourceRefused("two columns have the same name", "Rename or remove one of them", table.name)
+        for column in table.columns:
+            if column.name in present:
+                continue
+            if column.required:
+                raise SourceRefused("the required column is missing", "Add it to the feed", table.name, column.name)
+            self._remark(table.name, column.name, "the column is not in the feed")
+        for name in present:
+            if name not in table.names:
+                self._remark(table.name, name, "the column is not one of the table's and was left out")
+        first = next(_batches(path, table.name), pl.DataFrame()).head(_SAMPLE_ROWS)
+        for name in first.columns:
+            if name in table.names and not _is_of_type(first[name], table.column(name)):
+                kind = table.column(name).kind
+                raise SourceRefused(f"the column is no {kind} column", _HOW_TO_WRITE[kind], table.name, name)
+        return first.height
+
+    def _remark(self, table: str, column: str | None, rule: str, count: int | None = None) -> None:
+        self._remarks[Remark(table, column, rule, count)] = None
+
+
+def columns_of(path: Path, table: str) -> list[str]:
+    """Column names of a CSV or Parquet file; SourceRefused where it is empty or cannot be read."""
+    names: list[str] | None = None
+    try:
+        if path.stat().st_size == 0:
+            names = []
+        elif path.suffix.lower() == ".parquet":
+            names = list(pq.read_schema(path).names)
+        else:
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                names = [name.strip() for name in next(csv.reader(file), [])]
+    except (OSError, UnicodeError, csv.Error, pa.ArrowException):
+        names = None
+    if names is None:
+        raise SourceRefused("the file cannot be read", "Export it again, as Parquet or as CSV in UTF-8", table)
+    if not names:
+        raise SourceRefused(EMPTY, "Export it again", table)
+    return names
+
+
+def csv_batches(
+    path: Path, table: str, names: list[str], skipped: Callable[[], None] | None = None
+) -> Iterator[pl.DataFrame]:
+    """Rows of a CSV file under the given column names, in order, every value text, empty values null.
+
+    A row with more or fewer fields than the header is left out and told to `skipped`; where there is no `skipped`,
+    SourceRefused. Byte order mark, either line ending and line breaks within quotation marks are understood.
+    """
+    ragged = False
+
+    def on_ragged(_row: object) -> str:
+        nonlocal ragged
+        if skipped is None:
+            ragged = True
+            return "error"
+        skipped()
+        return "skip"
+
+    def read() -> Iterator[Any]:
+        yield from pa_csv.open_csv(
+            path,
+            read_options=pa_csv.ReadOptions(block_size=BLOCK_BYTES, column_names=names, skip_rows_after_names=1),
+            parse_options=pa_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=on_ragged),
+            convert_options=pa_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=True,
+            ),
+        )
+
+    for rows in _arrow_rows(read):
+        if rows is None:
+            rule = "a row has more or fewer fields than the header" if ragged else "the file cannot be read as CSV"
+            raise SourceRefused(rule, "Export it again, as CSV in UTF-8 with values that hold commas quoted", table)
+        yield rows
+
+
+def rows_about(paths: list[Path]) -> int | None:
+    """About how many rows files hold; None where one of them cannot be read."""
+    total = 0
+    try:
+        for path in paths:
+            if path.suffix == ".parquet":
+                total += pq.read_metadata(path).num_rows
+                continue
+            with path.open("rb") as file:
+                head = file.read(1 << 20)
+            total += path.stat().st_size * head.count(b"\n") // max(len(head), 1)
+    except (OSError, pa.ArrowException):
+        return None
+    return total
+
+
+def _batches(path: Path, table: str) -> Iterator[pl.DataFrame]:
+    """Rows of a feed file in batches; SourceRefused where it cannot be read to its end."""
+    if path.suffix == ".csv":
+        if _quotation_marks(path) % 2:
+            raise SourceRefused(
+                "a quotation mark is not closed", "Export it again, with quotation marks doubled", table
+            )
+        yield from csv_batches(path, table, columns_of(path, table))
+        return
+
+    def read() -> Iterator[Any]:
+        with pq.ParquetFile(path) as file:
+            yield from file.iter_batches(batch_size=BATCH_ROWS)
+
+    for rows in _arrow_rows(read):
+        if rows is None:
+            raise SourceRefused("the file cannot be read as Parquet", "Export it again", table)
+        yield rows
+
+
+def _arrow_rows(read: Callable[[], Iterator[Any]]) -> Iterator[pl.DataFrame | None]:
+    """Batches with rows in them as Polars frames; None last where reading failed.
+
+    Arrow's own error quotes the row, so it must not be the cause or the context of ours.
+    """
+    failed = False
+    try:
+        for batch in read():
+            if batch.num_rows:
+                yield pl.DataFrame(pl.from_arrow(batch))
+    except (OSError, pa.ArrowException, pl.exceptions.PolarsError):
+        failed = True
+    if failed:
+        yield None
+
+
+def _quotation_marks(path: Path) -> int:
+    """How many there are; odd where a value has been opened and swallowed the rest of the file."""
+    with path.open("rb") as file:
+        return sum(chunk.count(b'"') for chunk in iter(lambda: file.read(1 << 22), b""))
+
+
+def _is_of_type(values: pl.Series, column: Column) -> bool:
+    """Whether a column can be what it is declared as: by its type, or where it is text by any of its values."""
+    kind, dtype = column.kind, values.dtype
+    if dtype == pl.Null or values.null_count() == len(values):
+        return True
+    if kind in (Kind.TEXT, Kind.CODE):
+        return dtype in (pl.String, pl.Categorical, pl.Enum) or dtype.is_integer()
+    if dtype == pl.String:
+        text = values.drop_nulls().str.strip_chars()
+        if kind is Kind.DATE:
+            return text.str.contains(r"^(\d{4}-\d{2}-\d{2}|\d{1,2}\.\d{1,2}\.\d{4}$)").any()
+        if kind is Kind.FLAG:
+            return text.str.to_lowercase().is_in(_FLAGS).any()
+        return text.str.contains(r"^[<>]?=?\s*[-+]?[\d.,]*\d").any()
+    if kind is Kind.DATE:
+        return dtype in (pl.Date, pl.Datetime)
+    return dtype == pl.Boolean if kind is Kind.FLAG else dtype.is_numeric()
+
+
+def _as_declared(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """The table's own columns; a timestamp is reduced to the day that it shows, text that came as a number is text."""
+    known = rows.select(name for name in rows.columns if name in table.names)
+    changes = []
+    for name, dtype in known.schema.items():
+        kind = table.column(name).kind
+        if kind is Kind.DATE and dtype == pl.Datetime:
+            changes.append(pl.col(name).dt.date())
+        elif (kind in (Kind.TEXT, Kind.CODE) and dtype != pl.String) or dtype == pl.Null:
+            changes.append(pl.col(name).cast(table.source_schema[name]))
+    return known.with_columns(changes)
+
+
+def _feed_terms(path: Path) -> dict[str, Any]:
+    """What feed.toml says, or the defaults where there is none."""
+    terms: dict[str, Any] = {"format": FORMAT, "identifier": "hetu", "generated": False}
+    if not path.exists():
+        return terms
+    given: dict[str, Any] | None = None
+    try:
+        given = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeError, tomllib.TOMLDecodeError):
+        given = None
+    if given is None:
+        raise SourceRefused("feed.toml is not valid TOML", "Correct it; a TOML checker names the line")
+    if given.get("format") != FORMAT:
+        raise SourceRefused("feed.toml: the format is not one that is known", f'Write format = "{FORMAT}"')
+    terms |= given
+    if terms["identifier"] not in ("hetu", "uuid"):
+        raise SourceRefused("feed.toml: identifier must be hetu or uuid", "Correct it")
+    if not isinstance(terms["generated"], bool):
+        raise SourceRefused("feed.toml: generated must be true or false", "Correct it")
+    return terms

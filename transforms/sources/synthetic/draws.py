@@ -1,0 +1,88 @@
+"""Seeded draws for many persons at once.
+
+Every part of every block of persons has a stream of its own, so that what is drawn for one block depends neither on
+the other blocks nor on how many of them are read together.
+"""
+
+from datetime import date
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+Days = NDArray[np.int32]
+"""Days since 1970-01-01; `NEVER` where there is no such day."""
+Places = NDArray[np.int32]
+"""Places in a block of persons or in a vocabulary."""
+Flags = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+NEVER = 10_000_000
+"""Stands for a day that has not come: later than every date."""
+DAYS_A_YEAR = 365.25
+_EPOCH = date(1970, 1, 1).toordinal()
+
+_DELAYS = np.concatenate(
+    [np.zeros(820), np.arange(130) % 5 + 1, np.linspace(6, 60, 45), np.linspace(61, 300, 5)]
+).astype(np.int32)
+"""Days from an event to its record: mostly none, some of a working week, a few of a month or more."""
+
+
+def stream(seed: int, part: str, block: int = 0) -> np.random.Generator:
+    """The random numbers of one part of one block."""
+    return np.random.Generator(np.random.SFC64(np.random.SeedSequence([seed, crc32(part.encode()), block])))
+
+
+def day_of(when: date) -> int:
+    """Days since 1970-01-01."""
+    return when.toordinal() - _EPOCH
+
+
+def date_of(day: int) -> date:
+    """The date of a number of days since 1970-01-01."""
+    return date.fromordinal(day + _EPOCH)
+
+
+def whole(rng: np.random.Generator, low: int, high: int, size: int) -> Days:
+    """Whole numbers from `low` to `high`, both included."""
+    return rng.integers(low, high + 1, size, dtype=np.int32)
+
+
+def between(rng: np.random.Generator, first: Days, last: Days) -> Days:
+    """A day from `first` to `last` for each; `first` where there is none."""
+    span = np.maximum(last - first + 1, 1)
+    return first + (rng.random(len(first)) * span).astype(np.int32)
+
+
+def arrivals(rng: np.random.Generator, per_year: Floats, first: Days, last: Days) -> tuple[Places, Days]:
+    """Whom something happens to at random, and when: a Poisson process from `first` to `last` for each."""
+    span = np.maximum(last - first + 1, 0)
+    person = np.repeat(np.arange(len(first), dtype=np.int32), rng.poisson(per_year * span / DAYS_A_YEAR))
+    return person, first[person] + (rng.random(len(person)) * span[person]).astype(np.int32)
+
+
+def spaced(rng: np.random.Generator, first: Days, last: Days, every: int) -> tuple[Places, Days]:
+    """Whom something happens to about every so many days from `first` to `last`, and when."""
+    count = np.maximum((last - first) // every + 1, 0)
+    person = np.repeat(np.arange(len(first), dtype=np.int32), count)
+    step = np.arange(len(person), dtype=np.int32) - np.repeat(np.cumsum(count, dtype=np.int64) - count, count)
+    day = first[person] + (step * every).astype(np.int32) + whole(rng, 0, every // 10, len(person))
+    kept = day <= last[person]
+    return person[kept], day[kept]
+
+
+def choose(rng: np.random.Generator, weights: dict[int, float], size: int) -> Places:
+    """One of the keys for each, as often as its weight says."""
+    edges = np.cumsum(list(weights.values()))
+    place = np.searchsorted(edges, rng.random(size) * edges[-1], side="right")
+    return np.array(list(weights), dtype=np.int32)[np.minimum(place, len(weights) - 1)]
+
+
+def working_day(day: Days) -> Days:
+    """The Friday before where a day falls on a weekend (1970-01-01 was a Thursday)."""
+    return day - np.array([0, 0, 1, 2, 0, 0, 0], dtype=np.int32)[day % 7]
+
+
+def recorded(rng: np.random.Generator, day: Days, as_of: int) -> Days:
+    """When the source learnt of it: late for some, and at the latest on the day of the extract."""
+    return np.minimum(day + _DELAYS[rng.integers(0, len(_DELAYS), len(day), dtype=np.uint16)], as_of).astype(np.int32)
