@@ -1,53 +1,120 @@
 """The analysis zone's flow: care-gap counts per district from the pseudonymised lake. No key, no source."""
 
-from datetime import UTC, date, datetime
+import json
+from collections.abc import Mapping
+from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import polars as pl
 
+from flows import audit
 from flows.settings import Layout
-from flows.storage import lake_files, read_snapshot, replace_json
+from flows.storage import lake_files, read_snapshot, replace_folder, replace_json
 from flows.version import code_version
-from flows.zone import zone_task
+from flows.zone import zone_flow, zone_task
+from schemas.errors import UsageRefused
 from schemas.indicators import load_indicators
 from schemas.policy import load_policy
-from transforms.analysis.counts import count
-from transforms.analysis.months import month_ends
+from transforms.analysis.counts import count_gaps, margins
 
-KEPT = "counts.parquet"
+MOST_MONTHS = 32
+"""Month-ends that one evaluation holds: a bit each of a 32-bit word."""
 
 
 @zone_task("count care gaps")
-def count_gaps(data: str, as_of: str, months: int) -> str:
-    """Evaluate every indicator and write the counts; returns the folder they are in."""
-    layout, policy = Layout(Path(data)), load_policy()
+def count(data: str, as_of: str, months: int) -> int:
+    """Evaluate every indicator and write the counts; returns the number of counts."""
+    layout, policy, indicators = Layout(Path(data)), load_policy(), load_indicators()
     snapshot = read_snapshot(layout)
     files = lake_files(layout, snapshot)
-    areas = pl.read_parquet(files.pop("area"))
-    indicators = load_indicators()
+    areas = pl.concat([pl.read_parquet(file) for file in files.pop("area")])
     dates = month_ends(date.fromisoformat(as_of), months)
-    counts, residents = count(files, indicators, dates, policy.age_band_starts, areas)
+    counted = count_gaps(files, indicators, dates, policy.age_band_starts, areas)
     target = layout.counts / as_of
     beside = target.with_name(f".{as_of}.{uuid4().hex[:8]}")
     beside.mkdir(mode=0o700)
-    counts.write_parquet(beside / KEPT)
-    residents.write_parquet(beside / "residents.parquet")
+    counted.counts.write_parquet(beside / "counts.parquet")
+    counted.residents.write_parquet(beside / "residents.parquet")
     areas.write_parquet(beside / "areas.parquet")
     replace_json(
         beside / "counts.json",
         {
             "as_of": as_of,
-            "months": months,
-            "counted": datetime.now(UTC).isoformat(timespec="seconds"),
+            "dates": [day.isoformat() for day in dates],
             "load": snapshot.load,
             "source": snapshot.source,
             "generated": snapshot.generated,
             "lake": snapshot.tables,
             "policy_version": policy.version,
             "code_version": code_version(),
-            "indicators": {indicator.id: indicator.version for indicator in indicators.values()},
+            "indicators": {name: indicator.version for name, indicator in indicators.items()},
         },
     )
     replace_folder(beside, target)
-    return str(target)
+    return counted.counts.height
+
+
+@zone_flow("caregap-analyse")
+def analyse(data: str, as_of: str, months: int) -> int:
+    """Count the care gaps at a date and at the ends of the months before it; returns the number of counts."""
+    return count(data, as_of, months)
+
+
+def run_analyse(layout: Layout, as_of: date, months: int) -> int:
+    """Run the flow; returns the number of counts. Raises UsageRefused where `months` is out of range."""
+    if not 1 <= months <= MOST_MONTHS:
+        raise UsageRefused(f"months must be from 1 to {MOST_MONTHS}", "Give --months N")
+    outcome = "refused"
+    try:
+        counts = analyse(str(layout.data), as_of.isoformat(), months)
+        outcome = "done"
+    finally:
+        audit.record(layout.audit, "analyse", as_of=as_of.isoformat(), months=months, outcome=outcome)
+    return counts
+
+
+def month_ends(as_of: date, months: int) -> list[date]:
+    """The date itself and the ends of the months before it, `months` in all, in order."""
+    dates = [as_of]
+    while len(dates) < months:
+        dates.append(dates[-1].replace(day=1) - timedelta(days=1))
+    return dates[::-1]
+
+
+def read_counts(layout: Layout, as_of: date) -> tuple[pl.DataFrame, pl.DataFrame, Mapping[str, Any]]:
+    """Counts by indicator, date, district, sex and age band; the geography; and what they were counted from."""
+    folder = layout.counts / as_of.isoformat()
+    if not folder.exists():
+        raise UsageRefused("nothing has been counted for this date", f"caregap analyse --as-of {as_of}")
+    about = json.loads((folder / "counts.json").read_text("utf-8"))
+    return pl.read_parquet(folder / "counts.parquet"), pl.read_parquet(folder / "areas.parquet"), about
+
+
+def confidential_counts(layout: Layout, indicator: str, as_of: date, reason: str, area: str | None) -> str:
+    """Unprotected counts of one indicator as CSV, with margins; the access is logged before anything is shown.
+
+    Raises UsageRefused where the indicator, the date or the area is not known, or no reason is given.
+    """
+    if not reason.strip():
+        raise UsageRefused("a reason is needed to see unprotected counts", "Give --reason TEXT")
+    if indicator not in load_indicators():
+        raise UsageRefused("there is no such indicator", "caregap indicators list names them")
+    counts, areas, _ = read_counts(layout, as_of)
+    rows = margins(counts.filter(pl.col("indicator") == indicator), areas)
+    if area is not None:
+        if area not in rows["area_code"]:
+            raise UsageRefused("there is no such area", "Give a code of the areas file, unknown or *")
+        rows = rows.filter(pl.col("area_code") == area)
+    audit.record(
+        layout.audit,
+        "counts",
+        indicator=indicator,
+        as_of=as_of.isoformat(),
+        area=area or "all",
+        reason=reason,
+        purpose=load_policy().purpose,
+        count=rows.height,
+    )
+    return rows.write_csv()

@@ -24,6 +24,19 @@ class Failure(Exception):
     exit_code = 1
 
 
+class ZoneFailed(Failure):
+    """A zone's process ended with an exit code other than 0; it has said why itself."""
+
+    def __init__(self, exit_code: int) -> None:
+        """Keep the code for the command line."""
+        super().__init__(f"exit code {exit_code}")
+        self.exit_code = exit_code
+
+    def __reduce__(self) -> tuple[type, tuple[int]]:
+        """Survive pickling with the code and nothing else."""
+        return type(self), (self.exit_code,)
+
+
 def guarded(function: Callable[P, R]) -> Callable[P, R]:
     """Let only a Refusal or a Failure leave a function, without the exception that led to it."""
 
@@ -35,6 +48,10 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
             clean: Exception = type(refusal)(
                 refusal.rule, refusal.next_step, refusal.table, refusal.column, refusal.count
             )
+        except ZoneFailed as failed:
+            clean = ZoneFailed(failed.exit_code)
+        except Failure as failure:
+            clean = Failure(str(failure))
         except Exception as error:
             clean = Failure(f"{type(error).__name__} at {_place(error)}")
         raise clean  # outside the handler, so that no context hangs on it

@@ -7,24 +7,10 @@ from getpass import getpass
 from pathlib import Path
 
 from flows import audit
-from flows.settings import SECRETS, Layout
+from flows.settings import Layout, take_secrets
 from schemas.errors import KeyUnavailable
 from transforms.controller import keys
 from transforms.controller.keys import Keyring
-
-_taken: dict[str, str] = {}
-
-
-def take_secrets() -> None:
-    """Move the passphrase out of the environment, so that no process started from here inherits it."""
-    for name in SECRETS:
-        if name in os.environ:
-            _taken[name] = os.environ.pop(name)
-
-
-def secret_environment() -> dict[str, str]:
-    """What a controller process must be given back to find the passphrase."""
-    return dict(_taken)
 
 
 def passphrase(layout: Layout, *, new: bool = False) -> str:
@@ -32,9 +18,10 @@ def passphrase(layout: Layout, *, new: bool = False) -> str:
 
     Raises KeyUnavailable where there is none, and where a passphrase file can be read by others.
     """
-    if name := _taken.get("CAREGAP_PASSPHRASE_FILE"):
+    given = take_secrets()
+    if name := given.get("CAREGAP_PASSPHRASE_FILE"):
         return _read(Path(name))
-    if text := _taken.get("CAREGAP_PASSPHRASE"):
+    if text := given.get("CAREGAP_PASSPHRASE"):
         return text
     if layout.passphrase.exists() and not new:
         return _read(layout.passphrase)
@@ -57,7 +44,7 @@ def open_keyring(layout: Layout, *, generated: bool) -> Keyring:
 
 def _make(layout: Layout) -> None:
     """A keyring for nobody's data, with its passphrase in a file beside it unless one is given."""
-    given = bool(_taken)
+    given = bool(take_secrets())
     text = passphrase(layout, new=True) if given else secrets.token_urlsafe(32)
     if not given:
         layout.passphrase.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 SECRETS = ("CAREGAP_PASSPHRASE", "CAREGAP_PASSPHRASE_FILE")
 """Environment variables that only the controller zone may have."""
+_taken: dict[str, str] = {}
 QUIET = {
     "DO_NOT_TRACK": "1",
     "GX_ANALYTICS_ENABLED": "false",
@@ -16,7 +17,8 @@ QUIET = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
-    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "PREFECT_LOGGING_LEVEL": "INFO",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_SERVER_LEVEL": "ERROR",
     "PREFECT_CLI_PROMPT": "false",
     "POLARS_VERBOSE": "0",
@@ -114,6 +116,9 @@ def prepare(layout: Layout) -> None:
     os.environ["PREFECT_PROFILES_PATH"] = str((layout.prefect / "profiles.toml").resolve())
 
 
-def platform_environment() -> dict[str, str]:
-    """The environment of a platform process: this one's, without anything that leads to the key."""
-    return {name: value for name, value in os.environ.items() if name not in SECRETS}
+def take_secrets() -> dict[str, str]:
+    """Move what leads to the key out of the environment, so that no process started from here inherits it."""
+    for name in SECRETS:
+        if name in os.environ:
+            _taken[name] = os.environ.pop(name)
+    return dict(_taken)

@@ -122,6 +122,17 @@ def replace_json(path: Path, content: Mapping[str, Any]) -> None:
     beside.replace(path)
 
 
+def replace_folder(beside: Path, target: Path) -> None:
+    """Put a finished folder in the place of an older one; at each moment the old one or the new one is there whole."""
+    if not target.exists():
+        beside.replace(target)
+        return
+    old = target.with_name(f".{target.name}.{uuid4().hex[:8]}")
+    target.replace(old)
+    beside.replace(target)
+    shutil.rmtree(old)
+
+
 def _move(file: Path, target: Path) -> None:
     """Rename, or copy beside and rename where the lake lies on another file system."""
     try:

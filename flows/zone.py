@@ -4,30 +4,20 @@ A task takes and returns references and counts, never a frame, a record or free 
 names, printed output and exception text.
 """
 
-import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ParamSpec, TypeVar, cast
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.server.api.server import SubprocessASGIServer
 
-from flows.guard import guarded
+from flows.guard import ZoneFailed, guarded
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class ZoneFailed(Exception):
-    """A zone's process ended with an exit code other than 0; it has said why itself."""
-
-    def __init__(self, exit_code: int) -> None:
-        """Keep the code for the command line."""
-        super().__init__(f"exit code {exit_code}")
-        self.exit_code = exit_code
 
 
 def zone_flow(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -50,15 +40,16 @@ def zone_task(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
-@contextlib.contextmanager
-def shared_api() -> Iterator[str]:
-    """One Prefect API for this process and the zones that it starts: the one configured, or one on loopback."""
-    configured = os.environ.get("PREFECT_API_URL")
-    if configured:
-        yield configured
-        return
-    with SubprocessASGIServer() as server:
-        yield server.api_url
+def shared_api() -> str:
+    """Address of one Prefect API for this process and the zones that it starts: the one configured, or a new one.
+
+    A new one listens on loopback and stops when this process ends, after Prefect has delivered its last log lines.
+    """
+    if configured := os.environ.get("PREFECT_API_URL"):
+        return configured
+    server = SubprocessASGIServer()
+    server.start()
+    return server.api_url
 
 
 def run_zone(arguments: Sequence[str], environment: Mapping[str, str]) -> None:

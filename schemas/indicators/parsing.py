@@ -101,7 +101,9 @@ def _age(unit: Literal["years", "months"]) -> Callable[[dict[str, Any], Place], 
     def parse(raw: dict[str, Any], place: Place) -> Clause:
         inner, bounds = place.at(f"age_{unit}"), raw[f"age_{unit}"]
         if not isinstance(bounds, dict) or not bounds:
-            inner.refuse("an age needs its bounds", "Write { from = 16, to = 85 }; both ages are in, one may be left out")
+            inner.refuse(
+                "an age needs its bounds", "Write { from = 16, to = 85 }; both ages are in, one may be left out"
+            )
         keys(bounds, ("from", "to"), inner)
         size = 12 if unit == "years" else 1
         start = _whole(bounds.get("from", 0), inner.at("from"), 0)
@@ -200,6 +202,8 @@ def _conditions(raw: Any, table: Table, place: Place) -> Conditions:
             known = ", ".join(column.name for column in columns)
             place.at(name).refuse(f"{table.name} has no such column of terms", f"Use one of {known}")
         conditions[name] = _values(raw[name], place.at(name))
+        if any(isinstance(value, bool) for value in conditions[name]):
+            place.at(name).refuse("the values must be texts", "Quote them")
         if column.terms and not set(conditions[name]) <= set(column.terms):
             place.at(name).refuse("the term is unknown", f"Use {', '.join(column.terms)}")
     return tuple(conditions.items())

@@ -52,6 +52,11 @@ class Tally:
     kept: int = 0
     quarantined: Counter[str] = field(default_factory=Counter)
 
+    def duplicates(self, count: int) -> None:
+        """Count exact duplicates; they hold nothing that the kept row does not, so nothing is sealed."""
+        if count:
+            self.quarantined[validate.DUPLICATE] += count
+
     def reconcile(self, table: str) -> None:
         """Raise AssertionError where a row has disappeared or come into being."""
         if self.rows_in != self.kept + self.quarantined.total():
@@ -150,7 +155,7 @@ class Loader:
                 .with_columns(pl.col("death_date").drop_nulls().last().over(key))
                 .unique(key, keep="last", maintain_order=True)
             )
-            tally.quarantined[validate.DUPLICATE] += before - rows.height
+            tally.duplicates(before - rows.height)
         if rows.height == 0:
             raise SourceRefused("no valid person was read", "See the quarantine for the reasons", table="person")
         rows = rows.drop("raw", "exact_birth_date").sort(key).with_row_index(PERSON_NUMBER)
@@ -219,7 +224,7 @@ class Loader:
         before = rows.height
         rows = sort_distinct(rows, table.order)
         tally = self.tallies[table.name]
-        tally.quarantined[validate.DUPLICATE] += before - rows.height
+        tally.duplicates(before - rows.height)
         tally.kept += rows.height
         path = bucket.with_suffix(".parquet")
         _write(rows, path)

@@ -4,11 +4,12 @@ A value that cannot be read becomes null and is reported as unreadable, so that 
 codes repeat, so each distinct one is normalised once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
 
 import polars as pl
 
-from schemas.codelists import load_codelist
+from schemas.codelists import load_codelists
 from schemas.table import PERSON_ID, Column, Kind, Table
 from transforms.controller.identifiers import normal_spelling
 
@@ -123,10 +124,10 @@ _READERS: dict[Kind, Callable[[pl.Series], pl.Series]] = {
 
 def _measurement_units(measurements: pl.DataFrame) -> pl.DataFrame:
     """HbA1c in % (NGSP) becomes mmol/mol (IFCC), to one decimal."""
-    codes = load_codelist("hba1c").codes
     percent = pl.col("unit") == "%"
     hba1c = pl.any_horizontal(
-        (pl.col("code_system") == system) & pl.col("code").is_in(list(values)) for system, values in codes.items()
+        (pl.col("code_system") == system) & pl.col("code").is_in(list(values))
+        for system, values in _hba1c_codes().items()
     )
     if not measurements.select((percent & hba1c).any()).item():
         return measurements
@@ -136,3 +137,8 @@ def _measurement_units(measurements: pl.DataFrame) -> pl.DataFrame:
         .otherwise("value"),
         unit=pl.when(percent & hba1c).then(pl.lit("mmol/mol")).otherwise("unit"),
     )
+
+
+@cache
+def _hba1c_codes() -> Mapping[str, tuple[str, ...]]:
+    return load_codelists()["hba1c"].codes

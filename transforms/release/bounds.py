@@ -147,7 +147,7 @@ def _others(part: Numbers, sums: Sums) -> Numbers:
     total = np.bincount(sums.row, weights=finite, minlength=rows)[sums.row] - finite
     endless = np.bincount(sums.row, weights=np.where(ends, np.sign(part), 0), minlength=rows)[sums.row]
     endless = endless - np.where(ends, np.sign(part), 0)
-    return np.where(endless != 0, np.sign(endless) * np.inf, total)
+    return np.where(endless > 0, np.inf, np.where(endless < 0, -np.inf, total))
 
 
 def _parts(sums: Sums, is_open: Marks) -> list[tuple[Places, Places]]:
@@ -178,7 +178,9 @@ def _settle(program: "_Program", question: _Question) -> None:
     random, fruitless = np.random.default_rng(0), 0
     up, down = question.open(bounds, part)
     while fruitless < FRUITLESS and (up.any() or down.any()):
-        wish = random.uniform(0.2, 1, len(part)) * np.where(up & down, random.choice([-1, 1], len(part)), up * 1.0 - down)
+        wish = random.uniform(0.2, 1, len(part)) * np.where(
+            up & down, random.choice([-1, 1], len(part)), up * 1.0 - down
+        )
         open_before = up.sum() + down.sum()
         program.optimum(wish, whole=False)
         up, down = question.open(bounds, part)
@@ -255,7 +257,7 @@ class _Program:
         if known is not None:
             return known
         model = highspy.Highs()
-        settings = {"output_flag": False, "threads": 1, "mip_rel_gap": 0.0}
+        settings: dict[str, bool | int | float | str] = {"output_flag": False, "threads": 1, "mip_rel_gap": 0.0}
         if not whole:
             settings |= {"presolve": "off", "solver": "simplex"}
         for name, setting in settings.items():
@@ -263,7 +265,13 @@ class _Program:
         model.addVars(len(self.part), self.bounds.low[self.part], self.bounds.high[self.part])
         begin = np.searchsorted(self._row, np.arange(len(self._right))).astype(np.int32)
         model.addRows(
-            len(self._right), self._right, self._right, len(self._row), begin, self._place.astype(np.int32), self._factor
+            len(self._right),
+            self._right,
+            self._right,
+            len(self._row),
+            begin,
+            self._place.astype(np.int32),
+            self._factor,
         )
         model.changeObjectiveSense(highspy.ObjSense.kMaximize)
         if whole:

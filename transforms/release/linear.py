@@ -103,7 +103,9 @@ def whole(cells: Merged, change: Amounts) -> Whole | None:
     if np.abs(change - rounded).max() > 1e-5:
         return None
     moved = rounded.astype(np.int64)
-    adds_up = not len(cells.parent) or (np.add.reduceat(moved[cells.child], cells.start[:-1]) == moved[cells.parent]).all()
+    adds_up = (
+        not len(cells.parent) or (np.add.reduceat(moved[cells.child], cells.start[:-1]) == moved[cells.parent]).all()
+    )
     return moved if adds_up and (cells.value + moved >= cells.floor)[moved != 0].all() else None
 
 
@@ -117,7 +119,10 @@ def _model(cells: Merged, up: Amounts, down: Amounts) -> highspy.Highs:
     widths = np.diff(cells.start)[cells.basis]
     child = cells.child[np.repeat(cells.basis, np.diff(cells.start))]
     starts = np.concatenate([[0], np.cumsum(widths)])
-    parent_at, child_at = starts[:-1] + np.arange(len(widths)), np.arange(len(child)) + np.repeat(np.arange(len(widths)), widths) + 1
+    parent_at, child_at = (
+        starts[:-1] + np.arange(len(widths)),
+        np.arange(len(child)) + np.repeat(np.arange(len(widths)), widths) + 1,
+    )
     cell, sign = np.empty(len(child) + len(widths), np.int64), np.empty(len(child) + len(widths))
     cell[parent_at], sign[parent_at] = cells.parent[cells.basis], 1
     cell[child_at], sign[child_at] = child, -1

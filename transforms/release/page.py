@@ -194,7 +194,9 @@ def _section(
     districts = {group[1]: row for group, row in area_rows.items() if row.kind == DISTRICT}
     city = area_rows[WHOLE_CITY]
     title = indicator.title[own.language]
-    sentence = "city_sentence" if city.rate_tenths is not None else "city_empty" if city.rate == EMPTY else "city_hidden"
+    sentence = (
+        "city_sentence" if city.rate_tenths is not None else "city_empty" if city.rate == EMPTY else "city_hidden"
+    )
     return Section(
         anchor=re.sub(r"[^a-z0-9]+", "-", indicator.id.lower()),
         title=title,

@@ -9,8 +9,8 @@ from schemas.areas import DISTRICT
 TILE_WIDTH, TILE_HEIGHT, TILE_GAP = 64, 54, 3
 GRID_COLUMNS = 10
 """Tiles in a row where a geography gives no positions."""
-LABEL_LENGTH = 10
-"""Characters of a name that a tile has room for."""
+LABEL_LENGTH, SQUEEZED_LENGTH = 12, 9
+"""Characters of a name that a tile has room for, and from which on its letters are squeezed to fit in any font."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,11 @@ class Tile:
     left: int
     top: int
 
+    @property
+    def is_squeezed(self) -> bool:
+        """Whether the label may be wider than the tile in some font."""
+        return len(self.label) >= SQUEEZED_LENGTH
+
 
 @dataclass(frozen=True)
 class TileMap:
@@ -71,9 +76,7 @@ def tile_map(areas: pl.DataFrame, language: str) -> TileMap:
         short_of_name = pl.when(pl.col(name) == pl.col("name_fi")).then("short_fi").otherwise(name)
     else:
         short_of_name = pl.col(short)
-    laid = districts.select(
-        "code", name=name, short=short_of_name, column=column - column.min(), row=row - row.min()
-    )
+    laid = districts.select("code", name=name, short=short_of_name, column=column - column.min(), row=row - row.min())
     tiles = tuple(
         Tile(code, fitted(short), name, column * TILE_WIDTH, row * TILE_HEIGHT)
         for code, name, short, column, row in laid.iter_rows()
@@ -85,7 +88,7 @@ def tile_map(areas: pl.DataFrame, language: str) -> TileMap:
 
 def fitted(name: str) -> str:
     """Cut a name that no tile has room for; short names in the areas file avoid it."""
-    return name if len(name) <= LABEL_LENGTH else name[: LABEL_LENGTH - 1].rstrip() + "…"
+    return name if len(name) <= LABEL_LENGTH else f"{name[: LABEL_LENGTH - 1].rstrip()}…"
 
 
 @dataclass(frozen=True)

@@ -95,9 +95,7 @@ def _rules(raw: Any) -> Disclosure:
     zeros: Literal["publish", "protect"] = _one_of(raw, "zeros", ("publish", "protect"))
     guarantee: Literal["not_exact", "not_small"] = _one_of(raw, "guarantee", ("not_exact", "not_small"))
     effort: Literal["normal", "thorough"] = _one_of(raw, "effort", ("normal", "thorough"))
-    return Disclosure(
-        threshold=threshold, zeros=zeros, group_disclosure=group, guarantee=guarantee, effort=effort
-    )
+    return Disclosure(threshold=threshold, zeros=zeros, group_disclosure=group, guarantee=guarantee, effort=effort)
 
 
 def _one_of(raw: dict[str, Any], name: str, allowed: tuple[str, ...]) -> Any:

@@ -1,6 +1,7 @@
 """Count tables as cells and the sums that tie them: what is published, and what an attacker can add up."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
@@ -130,7 +131,7 @@ def check_counts(counts: pl.DataFrame, spec: Spec) -> pl.DataFrame:
         _none_of(counts, pl.col(spec.count) > pl.col(spec.eligible), "the count is above the eligible", spec.count)
     _none_of(counts, pl.struct(spec.labels).is_duplicated(), "a cell stands more than once; sum its rows", None)
     for levels in spec.dimensions:
-        for upper, lower in zip(levels, levels[1:], strict=False):
+        for upper, lower in pairwise(levels):
             pairs = counts.select(upper, lower).unique()
             _none_of(pairs, pl.col(lower).is_duplicated(), f"the level has two parents in {upper}", lower)
     return counts.cast(dict.fromkeys(spec.counts, pl.Int64))

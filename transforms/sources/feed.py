@@ -4,7 +4,7 @@ A feed is `DIR/<table>.parquet`, `DIR/<table>.csv`, or a folder `DIR/<table>/` o
 `schemas.tables`. `feed.toml` beside them may say what it is and `areas.csv` may bring a geography of its own:
 
     format = "caregap-feed/1"
-    identifier = "hetu"         # or "uuid"
+    identifier = "hetu"         # or "opaque": a key that the source made up
     generated = false           # true only where nobody's data is in it
 """
 
@@ -307,8 +307,8 @@ def _feed_terms(path: Path) -> dict[str, Any]:
     if given.get("format") != FORMAT:
         raise SourceRefused("feed.toml: the format is not one that is known", f'Write format = "{FORMAT}"')
     terms |= given
-    if terms["identifier"] not in ("hetu", "uuid"):
-        raise SourceRefused("feed.toml: identifier must be hetu or uuid", "Correct it")
+    if terms["identifier"] not in ("hetu", "opaque"):
+        raise SourceRefused("feed.toml: identifier must be hetu or opaque", "Correct it")
     if not isinstance(terms["generated"], bool):
         raise SourceRefused("feed.toml: generated must be true or false", "Correct it")
     return terms

@@ -42,7 +42,7 @@ class SyntheaSource:
     """
 
     kind = "synthea"
-    identifier = "uuid"
+    identifier = "opaque"
     generated = True
 
     def __init__(self, directory: Path, area_map: Path | None = None, areas: pl.DataFrame | None = None) -> None:
@@ -94,9 +94,10 @@ class SyntheaSource:
     def _persons(self, rows: pl.DataFrame) -> pl.DataFrame:
         given = [self._text(rows, "person", "given_names", "FIRST")]
         given += [_stripped("MIDDLE")] if "MIDDLE" in rows.columns else []
+        given_names = pl.concat_str(given, separator=" ", ignore_nulls=True)
         return rows.select(
             person_id=self._text(rows, "person", "person_id", "ID"),
-            given_names=pl.concat_str(given, separator=" ", ignore_nulls=True),
+            given_names=pl.when(given_names != "").then(given_names),
             family_name=self._text(rows, "person", "family_name", "LAST"),
             birth_date=self._day(rows, "person", "birth_date", "BIRTHDATE"),
             sex=_word(self._text(rows, "person", "sex", "GENDER"), _WORDS["sex"], "unknown"),

@@ -80,9 +80,7 @@ ACUTE_CODES = {
 """Codes of short complaints, weighted."""
 
 
-def onsets(
-    rng: np.random.Generator, people: Population, deprivation: Floats, as_of: int
-) -> dict[str, Days]:
+def onsets(rng: np.random.Generator, people: Population, deprivation: Floats, as_of: int) -> dict[str, Days]:
     """When each condition began, by its name; `NEVER` for those without it.
 
     The prevalence is that of the as-of date; the beginning lies back in time, before death or moving away.

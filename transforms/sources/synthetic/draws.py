@@ -4,6 +4,7 @@ Every part of every block of persons has a stream of its own, so that what is dr
 the other blocks nor on how many of them are read together.
 """
 
+from collections.abc import Mapping
 from datetime import date
 from zlib import crc32
 
@@ -51,7 +52,8 @@ def whole(rng: np.random.Generator, low: int, high: int, size: int) -> Days:
 def between(rng: np.random.Generator, first: Days, last: Days) -> Days:
     """A day from `first` to `last` for each; `first` where there is none."""
     span = np.maximum(last - first + 1, 1)
-    return first + (rng.random(len(first)) * span).astype(np.int32)
+    day: Days = first + (rng.random(len(first)) * span).astype(np.int32)
+    return day
 
 
 def arrivals(rng: np.random.Generator, per_year: Floats, first: Days, last: Days) -> tuple[Places, Days]:
@@ -71,7 +73,7 @@ def spaced(rng: np.random.Generator, first: Days, last: Days, every: int) -> tup
     return person[kept], day[kept]
 
 
-def choose(rng: np.random.Generator, weights: dict[int, float], size: int) -> Places:
+def choose(rng: np.random.Generator, weights: Mapping[int, float], size: int) -> Places:
     """One of the keys for each, as often as its weight says."""
     edges = np.cumsum(list(weights.values()))
     place = np.searchsorted(edges, rng.random(size) * edges[-1], side="right")
@@ -79,10 +81,14 @@ def choose(rng: np.random.Generator, weights: dict[int, float], size: int) -> Pl
 
 
 def working_day(day: Days) -> Days:
-    """The Friday before where a day falls on a weekend (1970-01-01 was a Thursday)."""
-    return day - np.array([0, 0, 1, 2, 0, 0, 0], dtype=np.int32)[day % 7]
+    """A day of the week before where a day falls on a weekend (1970-01-01 was a Thursday); within six days."""
+    after_thursday = day % 7
+    back = (after_thursday - 1 + day // 7 % 5) * ((after_thursday == 2) | (after_thursday == 3))
+    working: Days = (day - back).astype(np.int32)
+    return working
 
 
 def recorded(rng: np.random.Generator, day: Days, as_of: int) -> Days:
     """When the source learnt of it: late for some, and at the latest on the day of the extract."""
-    return np.minimum(day + _DELAYS[rng.integers(0, len(_DELAYS), len(day), dtype=np.uint16)], as_of).astype(np.int32)
+    learnt: Days = day + _DELAYS[rng.integers(0, len(_DELAYS), len(day), dtype=np.uint16)]
+    return np.minimum(learnt, as_of).astype(np.int32)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from transforms.sources.synthetic.draws import DAYS_A_YEAR, NEVER, Days, Flags, Floats, Places, between, stream
 from transforms.sources.synthetic.identity import identity_codes
@@ -117,6 +118,6 @@ def _cells(rng: np.random.Generator, persons: int, years: int, profile: Profile)
     return area.astype(np.int32), is_male == 1, age.astype(np.int32)
 
 
-def _mortality(age: Places, is_male: Flags) -> Floats:
+def _mortality(age: NDArray[np.integer], is_male: Flags) -> Floats:
     rate: Floats = _MORTALITY[age] * np.where(is_male, _MALE_MORTALITY, _FEMALE_MORTALITY)
     return rate

@@ -7,6 +7,7 @@ statistics by district.
 
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -46,7 +47,9 @@ class Profile:
 
 def profile_of(areas: pl.DataFrame, seed: int) -> Profile:
     """The profile of a geography: Helsinki's figures where a district is Helsinki's, else its average and chance."""
-    known = pl.read_csv(files(__package__).joinpath("helsinki_profile.csv").read_bytes(), schema_overrides=[pl.String])
+    known = pl.read_csv(
+        files(__package__).joinpath("helsinki_profile.csv").read_bytes(), schema_overrides={"code": pl.String}
+    )
     groups = list(AGE_GROUP_STARTS)
     districts = areas.filter(pl.col("level") == DISTRICT).sort("code")
     matched = districts.select("code", "name_fi", "population").join(
@@ -75,14 +78,15 @@ def profile_of(areas: pl.DataFrame, seed: int) -> Profile:
 
 def _score(known: pl.Series, values: pl.Series) -> Floats:
     reference = known.to_numpy()
-    return (values.cast(pl.Float64).to_numpy() - reference.mean()) / reference.std()
+    score: Floats = (values.cast(pl.Float64).to_numpy() - reference.mean()) / reference.std()
+    return score
 
 
 def _years_of_age(counts: Floats) -> Floats:
     """Age groups spread over their years: evenly, and thinning out from 65 as the city's old do."""
     starts = [*AGE_GROUP_STARTS.values(), OLDEST + 1]
     share = np.zeros((len(counts), OLDEST + 1))
-    for group, (start, end) in enumerate(zip(starts, starts[1:], strict=False)):
+    for group, (start, end) in enumerate(pairwise(starts)):
         beyond = np.arange(end - start)
         shape = np.exp(-0.035 * beyond - 0.0022 * beyond**2) if end > OLDEST else np.ones(end - start)
         share[:, start:end] = counts[:, group : group + 1] * shape / shape.sum()

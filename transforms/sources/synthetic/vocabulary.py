@@ -92,6 +92,8 @@ MEASUREMENT = _vocabulary(
         "glucose": ("loinc", "14771-0", "mmol/L"),
         "creatinine": ("loinc", "14682-9", "umol/L"),
         "haemoglobin": ("loinc", "718-7", "g/L"),
+        "crp": ("loinc", "1988-5", "mg/L"),
+        "potassium": ("loinc", "2823-3", "mmol/L"),
         "bmi": ("loinc", "39156-5", "kg/m2"),
         "smoking": ("loinc", "72166-2", None),
         "spirometry": ("loinc", "20150-9", "L"),

@@ -1,0 +1,271 @@
+"""The command line. Each command imports its own zone when it runs, so that no other zone's code is loaded."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
+from typing import NoReturn
+
+from flows.guard import Failure, ZoneFailed, guarded
+from flows.settings import Layout, prepare, take_secrets
+from schemas.errors import Refusal
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run a command and exit with its code: 0 done, 2 usage, 10 to 16 a refusal, 1 a failure nobody foresaw."""
+    given = _parser().parse_args(arguments)
+    layout = Layout(Path(getattr(given, "data", os.environ.get("CAREGAP_DATA", "data"))))
+    try:
+        guarded(given.command)(given, layout)
+    except Refusal as refusal:
+        _say(f"caregap: {refusal}")
+        sys.exit(refusal.exit_code)
+    except Failure as failure:
+        if not isinstance(failure, ZoneFailed):
+            _say(f"caregap: unexpected failure: {failure}. Nothing was published; please report it")
+        sys.exit(failure.exit_code)
+    except KeyboardInterrupt:
+        _say("caregap: stopped; the last good state is unchanged")
+        sys.exit(130)
+    sys.exit(0)
+
+
+def _synth(given: argparse.Namespace, layout: Layout) -> None:
+    from flows.synth import write_synthetic_feed
+
+    rows = write_synthetic_feed(given.persons, given.years, given.as_of, given.seed, given.areas, given.out)
+    _print(f"{given.out}: {rows:,} rows, and truth/ beside them")
+
+
+def _keys(given: argparse.Namespace, layout: Layout) -> None:
+    layout.create()
+    take_secrets()
+    from flows.keys import KEY_ACTIONS
+
+    for line in KEY_ACTIONS[given.action](layout):
+        _print(line)
+
+
+def _ingest(given: argparse.Namespace, layout: Layout) -> None:
+    take_secrets()
+    prepare(layout)
+    from flows.controller import describe_load, run_ingest
+    from flows.sources import SourceOptions
+
+    options = SourceOptions(given.areas, given.area_map, given.years, given.seed)
+    _print(describe_load(run_ingest(layout, given.source, given.as_of, options)))
+
+
+def _analyse(given: argparse.Namespace, layout: Layout) -> None:
+    take_secrets()
+    prepare(layout)
+    from flows.analysis import run_analyse
+
+    counts = run_analyse(layout, given.as_of, given.months)
+    _print(f"Counted: {counts:,} counts as of {given.as_of}, not yet protected: caregap counts shows them")
+
+
+def _release(given: argparse.Namespace, layout: Layout) -> None:
+    take_secrets()
+    prepare(layout)
+    from flows.release import publish_generated, run_release
+
+    candidate, summary = run_release(layout, given.as_of)
+    _print(summary)
+    if not given.publish_generated:
+        _print(f"Candidate: {candidate}\nNext: caregap approve {candidate.name} --as NAME --reason TEXT")
+        return
+    _print(f"Published: {publish_generated(layout, candidate)}")
+
+
+def _approve(given: argparse.Namespace, layout: Layout) -> None:
+    layout.create()
+    from flows.release import approve
+
+    _print(approve(layout, given.candidate, given.steward, given.reason))
+
+
+def _run(given: argparse.Namespace, layout: Layout) -> None:
+    take_secrets()
+    prepare(layout)
+    from flows.run import run_all
+
+    data = ["--data", str(layout.data)]
+    load = [*data, "ingest", "--source", given.source, "--as-of", str(given.as_of)]
+    load += ["--years", str(given.years), "--seed", str(given.seed)]
+    for flag, path in (("--areas", given.areas), ("--area-map", given.area_map)):
+        load += [flag, str(path)] if path else []
+    analyse = [*data, "analyse", "--as-of", str(given.as_of), "--months", str(given.months)]
+    release = [*data, "release", "--as-of", str(given.as_of), "--publish-generated"]
+    run_all(load, analyse, release)
+
+
+def _counts(given: argparse.Namespace, layout: Layout) -> None:
+    layout.create()
+    from flows.analysis import confidential_counts
+
+    _write(confidential_counts(layout, given.indicator, given.as_of, given.reason, given.area))
+
+
+def _protect(given: argparse.Namespace, layout: Layout) -> None:
+    from flows.protection import protect_file
+
+    _print(protect_file(given.counts, given.spec, given.out))
+
+
+def _attack(given: argparse.Namespace, layout: Layout) -> None:
+    from flows.protection import attack_release
+
+    _print(attack_release(given.directory))
+
+
+def _indicators(given: argparse.Namespace, layout: Layout) -> None:
+    from flows.indicators import check, explain, list_all
+
+    if given.action == "list":
+        _write(list_all())
+    elif given.action == "check":
+        _print(check())
+    else:
+        _print(explain(given.id, given.language))
+
+
+def _quarantine(given: argparse.Namespace, layout: Layout) -> None:
+    layout.create()
+    take_secrets()
+    from flows.quarantine import list_loads, show
+
+    _write(show(layout, given.load, given.table, given.reason) if given.load else list_loads(layout))
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--data", metavar="DIR", default=argparse.SUPPRESS, help="where everything lives (CAREGAP_DATA, or data)"
+    )
+    parser = argparse.ArgumentParser(
+        prog="caregap",
+        parents=[common],
+        description="Where people in need of care fall through the gaps, district by district.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(
+        name: str, function: Callable[[argparse.Namespace, Layout], None], what: str
+    ) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, parents=[common], help=what, description=what)
+        made.set_defaults(command=function)
+        return made
+
+    def generator(made: argparse.ArgumentParser) -> None:
+        made.add_argument("--years", type=_positive, default=3, metavar="Y", help="years of events to generate (3)")
+        made.add_argument("--seed", type=int, default=1, metavar="S", help="seed of the generator (1)")
+        made.add_argument("--areas", type=Path, metavar="CSV", help="a geography in place of Helsinki's")
+
+    def dated(made: argparse.ArgumentParser) -> None:
+        made.add_argument("--as-of", type=_date, required=True, metavar="DATE", help="the date asked for, YYYY-MM-DD")
+
+    def source(made: argparse.ArgumentParser) -> None:
+        made.add_argument(
+            "--source", required=True, metavar="SRC", help="synthetic:N, feed:DIR or synthea:DIR; it is only read"
+        )
+        made.add_argument("--area-map", type=Path, metavar="CSV", help="city,area_code: where Synthea's cities lie")
+        dated(made)
+        generator(made)
+
+    def months(made: argparse.ArgumentParser) -> None:
+        made.add_argument(
+            "--months", type=_positive, default=1, metavar="N", help="the date and the month-ends before it, N in all"
+        )
+
+    made = command("synth", _synth, "Write a generated source feed, and the truth about it beside it.")
+    made.add_argument("--persons", type=_positive, required=True, metavar="N")
+    made.add_argument("--out", type=Path, required=True, metavar="DIR")
+    dated(made)
+    generator(made)
+
+    made = command("keys", _keys, "Create, list, rotate, verify or destroy keys. For the controller alone.")
+    made.add_argument("action", choices=("create", "list", "verify"))
+
+    source(command("ingest", _ingest, "Controller zone: read, check and pseudonymise a source into the lake."))
+
+    made = command("analyse", _analyse, "Analysis zone: count the care gaps from the lake.")
+    dated(made)
+    months(made)
+
+    made = command("release", _release, "Release zone: protect the counts, attack the result, build a candidate.")
+    dated(made)
+    made.add_argument(
+        "--publish-generated", action="store_true", help="publish at once where policy allows it: generated data only"
+    )
+
+    made = command("approve", _approve, "Record a steward's decision; publish when policy is met.")
+    made.add_argument("candidate", metavar="CANDIDATE")
+    made.add_argument("--as", dest="steward", required=True, metavar="NAME")
+    made.add_argument("--reason", required=True, metavar="TEXT")
+
+    made = command("run", _run, "The whole way: ingest, analyse, release, and publish where policy allows it.")
+    source(made)
+    months(made)
+
+    made = command("counts", _counts, "Print unprotected counts as CSV, for those allowed to; the access is logged.")
+    made.add_argument("--indicator", required=True, metavar="ID")
+    dated(made)
+    made.add_argument("--reason", required=True, metavar="TEXT")
+    made.add_argument("--area", metavar="A", help="one area code, unknown, or * for the city")
+
+    made = command("protect", _protect, "Disclosure control of any count table.")
+    made.add_argument("--counts", type=Path, required=True, metavar="CSV")
+    made.add_argument("--spec", type=Path, required=True, metavar="TOML")
+    made.add_argument("--out", type=Path, required=True, metavar="DIR")
+
+    made = command("attack", _attack, "The attacker's view of a protected table, from its public files alone.")
+    made.add_argument("directory", type=Path, metavar="DIR")
+
+    made = command("indicators", _indicators, "List, check or explain the indicators.")
+    actions = made.add_subparsers(dest="action", required=True, metavar="list | check | explain ID")
+    actions.add_parser("list", help="every indicator with its title")
+    actions.add_parser("check", help="check every definition")
+    explained = actions.add_parser("explain", help="a definition in words, and its SQL")
+    explained.add_argument("id", metavar="ID")
+    explained.add_argument("--language", choices=("fi", "sv", "en"), default="en")
+
+    made = command(
+        "quarantine", _quarantine, "List rejected rows by reason, or show a load's. For the controller alone."
+    )
+    made.add_argument("--load", metavar="LOAD", help="show the rows of this load; needs the key")
+    made.add_argument("--table", metavar="TABLE")
+    made.add_argument("--reason", default="", metavar="TEXT", help="why the rows are looked at; logged")
+    return parser
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("not a date; write YYYY-MM-DD") from None
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("not a whole number of at least 1")
+    return int(text)
+
+
+def _print(text: str) -> None:
+    _write(f"{text}\n")
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""How a data steward of the controller looks at rejected rows. Controller zone; rows are shown, never written."""
+
+import json
+
+import polars as pl
+
+from flows import audit
+from flows.passphrase import open_keyring
+from flows.settings import Layout
+from schemas.errors import UsageRefused
+from transforms.controller.quarantine import SUFFIX, quarantine_key, unseal
+
+
+def list_loads(layout: Layout) -> str:
+    """Rejected rows as CSV: one row per load, table and reason; no row's content."""
+    rows = []
+    for folder in sorted(layout.quarantine.iterdir()):
+        summary = folder / "reasons.json"
+        if summary.exists():
+            for table, reasons in json.loads(summary.read_text("utf-8")).items():
+                rows += [(folder.name, table, reason, count) for reason, count in sorted(reasons.items())]
+    schema = {"load": pl.String, "table": pl.String, "reason": pl.String, "rows": pl.Int64}
+    return pl.DataFrame(rows, schema=schema, orient="row").write_csv()
+
+
+def show(layout: Layout, load: str, table: str | None, reason: str) -> str:
+    """The rejected rows of a load as CSV, as the source had them; the access is logged first.
+
+    Raises UsageRefused where the load has no quarantine or no reason is given, KeyUnavailable without the key.
+    """
+    if not reason.strip():
+        raise UsageRefused("a reason is needed to see rejected rows", "Give --reason TEXT")
+    folder = layout.quarantine / load
+    if load not in {path.name for path in layout.quarantine.iterdir()}:
+        raise UsageRefused("there is no quarantine of this load", "caregap quarantine lists them")
+    key = quarantine_key(open_keyring(layout, generated=False))
+    paths = sorted(folder.glob(f"{table or '*'}-*{SUFFIX}"))
+    audit.record(layout.audit, "quarantine", load=load, table=table or "all", reason=reason, count=len(paths))
+    frames = [
+        unseal(path, key)
+        .with_columns(table=pl.lit(path.name.rpartition("-")[0]))
+        .select("table", "reason", pl.all().exclude("table", "reason"))
+        for path in paths
+    ]
+    return pl.concat(frames, how="diagonal").write_csv() if frames else "table,reason\n"

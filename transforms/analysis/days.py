@@ -1,0 +1,58 @@
+"""Days as numbers, and which as-of dates a day counts for.
+
+A mask is 32 bits, bit m for the m-th as-of date of an evaluation; so one pass over the records serves all the dates.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import TypeAlias
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from schemas.indicators import Period
+
+Days: TypeAlias = NDArray[np.int32]
+"""Days since 1970-01-01."""
+Masks: TypeAlias = NDArray[np.uint32]
+
+FAR_PAST, FAR_FUTURE = -(2**30), 2**30
+MAX_AS_OFS = 32
+
+
+def day_numbers(dates: Sequence[date]) -> Days:
+    """Dates as days."""
+    return np.array([np.datetime64(day, "D").astype(np.int64) for day in dates], dtype=np.int32)
+
+
+def column_days(column: pl.Series, missing: int) -> Days:
+    """A column of dates as days, with `missing` where there is none."""
+    return column.to_physical().fill_null(missing).cast(pl.Int32).to_numpy()
+
+
+def days_before(days: Days, period: Period) -> Days:
+    """The day a period earlier; a month that is too short gives its last day (31 March less one month: 28 February)."""
+    if period.unit == "days":
+        return (days - period.count).astype(np.int32)
+    dates = days.astype("datetime64[D]")
+    months = dates.astype("datetime64[M]")
+    day_of_month = (dates - months.astype("datetime64[D]")).astype(np.int32)
+    earlier = months - period.count
+    first = earlier.astype("datetime64[D]").astype(np.int32)
+    last = (earlier + 1).astype("datetime64[D]").astype(np.int32) - 1
+    earlier_days: Days = np.minimum(first + day_of_month, last).astype(np.int32)
+    return earlier_days
+
+
+def masks_between(days: Days, after: Days | int, until: Days | int) -> Masks:
+    """For each day the as-of dates m with after[m] < day <= until[m]; a plain number stands for every as-of date."""
+    starts, ends = np.broadcast_arrays(np.atleast_1d(after), np.atleast_1d(until))
+    edges = np.concatenate([starts, ends])
+    edges = edges[(edges > FAR_PAST) & (edges < FAR_FUTURE)]
+    first, last = (int(edges.min()), int(edges.max()) + 1) if edges.size else (0, 0)
+    span = np.arange(first, last + 1)[:, None]
+    bits = np.left_shift(np.uint32(1), np.arange(len(starts), dtype=np.uint32))
+    table = np.where((span > starts) & (span <= ends), bits, np.uint32(0)).sum(axis=1, dtype=np.uint32)
+    masks: Masks = table[np.clip(days, first, last) - first]
+    return masks

@@ -1,0 +1,132 @@
+"""The status of everybody on every as-of date, by indicator."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import duckdb
+import polars as pl
+
+from schemas.codelists import CodeList, load_codelists
+from schemas.errors import UsageRefused
+from schemas.indicators import Age, Died, Events, Indicator, Leaf, MovedAway, ResidentAtLeast, Selected
+from schemas.table import PERSON_NUMBER
+from transforms.analysis.compiling import COUNTED, compile_indicator, leaves_of
+from transforms.analysis.days import FAR_PAST, MAX_AS_OFS, Masks, day_numbers, masks_between
+from transforms.analysis.features import event_masks, select_masks
+from transforms.analysis.lake import Lake
+from transforms.analysis.persons import (
+    OBJECTION,
+    SECURITY_BAN,
+    Persons,
+    Residences,
+    age_mask,
+    all_dates,
+    area_codes,
+    died_mask,
+    read_persons,
+    read_residences,
+    resident_mask,
+    strata,
+)
+
+
+@dataclass(frozen=True)
+class Statuses:
+    """Who has which status when.
+
+    `masks` holds, by indicator id, one row per person of the population with the masks that `compile_indicator`
+    tells of; bit m stands for `as_ofs[m]`. `persons` is one row per person number: sex, and the masks `counted` and
+    `resident` (alive and living in the area). `strata` is one row per person, area and age band with the mask
+    `during`; `area_codes` and `age_bands` are what its positions stand for.
+    """
+
+    indicators: tuple[Indicator, ...]
+    as_ofs: tuple[date, ...]
+    area_codes: tuple[str, ...]
+    age_band_starts: tuple[int, ...]
+    persons: pl.DataFrame
+    strata: pl.DataFrame
+    masks: Mapping[str, pl.DataFrame]
+
+    @property
+    def age_bands(self) -> tuple[str, ...]:
+        """Labels of the age bands, in completed years; the last is open: "75-"."""
+        starts = self.age_band_starts
+        ends = [f"{after - 1}" for after in starts[1:]] + [""]
+        return tuple(f"{start}-{end}" for start, end in zip(starts, ends, strict=True))
+
+
+def evaluate(
+    files: Mapping[str, Sequence[str]],
+    indicators: Sequence[Indicator],
+    as_ofs: Sequence[date],
+    age_band_starts: Sequence[int],
+    areas: pl.DataFrame,
+    codelists: Mapping[str, CodeList] | None = None,
+) -> Statuses:
+    """Find the status of everybody on up to 32 as-of dates in one pass over the lake.
+
+    `files` are the Parquet files of each table of one consistent version of the lake; a table may be missing. `areas`
+    is a geography (`schemas.areas`). Raises UsageRefused where the dates or a definition cannot be used, and
+    QualityGateFailed where rows belong to nobody.
+    """
+    if not 1 <= len(as_ofs) <= MAX_AS_OFS or len(set(as_ofs)) < len(as_ofs):
+        raise UsageRefused(f"there must be 1 to {MAX_AS_OFS} different as-of dates", "Ask for fewer months at once")
+    lake, days = Lake(files), day_numbers(as_ofs)
+    persons = read_persons(lake)
+    residences = read_residences(lake, areas, len(persons))
+    masks = _leaf_masks(lake, leaves_of(indicators), persons, residences, as_ofs, codelists or load_codelists())
+    counted = masks_between(persons.births, FAR_PAST, days) & ~masks[OBJECTION]
+    resident = counted & resident_mask(residences, days) & ~masks[Died()]
+    return Statuses(
+        indicators=tuple(indicators),
+        as_ofs=tuple(as_ofs),
+        area_codes=tuple(area_codes(areas)),
+        age_band_starts=tuple(age_band_starts),
+        persons=_frame(len(persons), {"counted": counted, "resident": resident}).with_columns(sex=persons.sexes),
+        strata=strata(persons, residences, masks[SECURITY_BAN], days, age_band_starts),
+        masks=_status_masks(indicators, counted, masks),
+    )
+
+
+def _leaf_masks(
+    lake: Lake,
+    leaves: Sequence[Leaf],
+    persons: Persons,
+    residences: Residences,
+    as_ofs: Sequence[date],
+    codelists: Mapping[str, CodeList],
+) -> dict[Leaf, Masks]:
+    days = day_numbers(as_ofs)
+    events = dict.fromkeys([*(leaf for leaf in leaves if isinstance(leaf, Events)), OBJECTION, SECURITY_BAN])
+    masks: dict[Leaf, Masks] = {Died(): died_mask(persons, days)}
+    masks.update(event_masks(lake, events, codelists, days, persons.births))
+    for leaf in leaves:
+        if isinstance(leaf, Age):
+            masks[leaf] = age_mask(leaf, persons, days)
+        elif isinstance(leaf, MovedAway):
+            masks[leaf] = all_dates(days) & ~resident_mask(residences, days)
+        elif isinstance(leaf, ResidentAtLeast):
+            masks[leaf] = resident_mask(residences, days, leaf)
+    if selected := [leaf for leaf in leaves if isinstance(leaf, Selected)]:
+        with duckdb.connect() as connection:
+            lake.views(connection)
+            as_of_table = pl.DataFrame({"as_of": as_ofs}).with_row_index("bit")
+            connection.register("as_of", as_of_table)
+            masks.update(select_masks(connection, selected, as_of_table, len(persons)))
+    return masks
+
+
+def _status_masks(
+    indicators: Sequence[Indicator], counted: Masks, masks: Mapping[Leaf, Masks]
+) -> dict[str, pl.DataFrame]:
+    with duckdb.connect() as connection:
+        columns = {COUNTED: counted} | {str(leaf): mask for leaf, mask in masks.items()}
+        connection.register("person_mask", _frame(len(counted), columns))
+        return {indicator.id: connection.sql(compile_indicator(indicator)).pl() for indicator in indicators}
+
+
+def _frame(person_count: int, columns: Mapping[str, Masks]) -> pl.DataFrame:
+    numbers = pl.int_range(0, person_count, dtype=pl.Int32, eager=True).alias(PERSON_NUMBER)
+    return pl.DataFrame([numbers, *(pl.Series(name, mask) for name, mask in columns.items())])

@@ -1,0 +1,189 @@
+"""What is known of the persons themselves on the as-of dates: whether they count, age, sex, where they live."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from schemas.areas import DISTRICT, UNKNOWN_AREA
+from schemas.errors import QualityGateFailed
+from schemas.indicators import Age, Events, Period, ResidentAtLeast
+from schemas.table import PERSON_NUMBER
+from schemas.tables import TABLES
+from transforms.analysis.days import (
+    FAR_FUTURE,
+    FAR_PAST,
+    Days,
+    Masks,
+    column_days,
+    days_before,
+    masks_between,
+)
+from transforms.analysis.features import Numbers, merged, person_numbers, scatter
+from transforms.analysis.lake import Lake
+
+OBJECTION = Events("restriction", where=(("kind", ("objection",)),), active=True)
+"""The person objects to this use of the data (GDPR Article 21) and is in no count."""
+SECURITY_BAN = Events("restriction", where=(("kind", ("security_ban",)),), active=True)
+"""The person's whereabouts are secret; the person counts, in an unknown area."""
+
+
+@dataclass(frozen=True)
+class Persons:
+    """Arrays over person numbers; a number that nobody has is never born."""
+
+    births: Days
+    deaths: Days
+    sexes: pl.Series
+
+    def __len__(self) -> int:
+        """One more than the largest person number."""
+        return len(self.births)
+
+
+@dataclass(frozen=True)
+class Residences:
+    """Periods of residence of persons, in the order of person and first day; `areas` are positions in area_codes.
+
+    `spell_*` are the same periods with those that follow without a break, or overlap, made one.
+    """
+
+    persons: Numbers
+    starts: Days
+    ends: Days
+    areas: NDArray[np.uint16]
+    spell_persons: Numbers
+    spell_starts: Days
+    spell_ends: Days
+    is_known: NDArray[np.bool_]
+
+
+def read_persons(lake: Lake) -> Persons:
+    """Read the person table. QualityGateFailed where a number is missing or is of two persons."""
+    rows = lake.scan(TABLES["person"]).select(PERSON_NUMBER, "birth_date", "death_date", "sex").collect()
+    numbers = rows[PERSON_NUMBER]
+    repeated = rows.height - numbers.drop_nulls().filter(numbers.drop_nulls() >= 0).n_unique()
+    if repeated:
+        mend = "Load the lake again from the source"
+        raise QualityGateFailed("person numbers are missing or repeated", mend, "person", PERSON_NUMBER, repeated)
+    largest = numbers.max()
+    everybody = pl.DataFrame(
+        {PERSON_NUMBER: pl.int_range(0, largest + 1 if isinstance(largest, int) else 0, eager=True)}
+    )
+    known = everybody.cast(pl.Int32).join(rows, on=PERSON_NUMBER, how="left", maintain_order="left")
+    return Persons(
+        births=column_days(known["birth_date"], FAR_FUTURE),
+        deaths=column_days(known["death_date"], FAR_FUTURE),
+        sexes=known["sex"].fill_null("unknown"),
+    )
+
+
+def read_residences(lake: Lake, areas: pl.DataFrame, person_count: int) -> Residences:
+    """Read where persons lived; an area that is no district of the geography is unknown."""
+    codes = pl.DataFrame({"area_code": area_codes(areas)}).with_row_index("area")
+    rows = (
+        lake.scan(TABLES["residence"])
+        .select(
+            PERSON_NUMBER,
+            "area_code",
+            start=pl.col("from_date").to_physical().fill_null(FAR_PAST),
+            end=pl.col("to_date").to_physical().fill_null(FAR_FUTURE),
+        )
+        .collect()
+        .join(codes, on="area_code", how="left")
+        .with_columns(pl.col("area").fill_null(0))
+        .sort(PERSON_NUMBER, "start", "area")
+    )
+    is_known = np.zeros(person_count, dtype=np.bool_)
+    is_known[person_numbers(rows, "residence", person_count)] = True
+    valid = rows.filter(pl.col("end") >= pl.col("start"))
+    persons, starts, ends = (valid[name].to_numpy() for name in (PERSON_NUMBER, "start", "end"))
+    spell_persons, spell_starts, spell_ends = _spells(persons, starts, ends)
+    return Residences(
+        persons=persons,
+        starts=starts,
+        ends=ends,
+        areas=valid["area"].cast(pl.UInt16).to_numpy(),
+        spell_persons=spell_persons,
+        spell_starts=spell_starts,
+        spell_ends=spell_ends,
+        is_known=is_known,
+    )
+
+
+def _spells(persons: Numbers, starts: Days, ends: Days) -> tuple[Numbers, Days, Days]:
+    """Periods that overlap, or follow each other without a day between, made one; in order of person and start."""
+    if not persons.size:
+        return persons, starts, ends
+    # Persons lie further apart than dates can, so that the latest end so far is the person's own.
+    shift = persons.astype(np.int64) * (4 * FAR_FUTURE)
+    latest = np.maximum.accumulate(ends + shift)
+    firsts = np.flatnonzero(np.append(True, (starts + shift)[1:] > latest[:-1] + 1))
+    lasts = np.append(firsts[1:], len(persons)) - 1
+    return persons[firsts], starts[firsts], (latest - shift)[lasts].astype(np.int32)
+
+
+def area_codes(areas: pl.DataFrame) -> list[str]:
+    """Areas that figures are counted for: the unknown one, then the districts as the geography lists them."""
+    return [UNKNOWN_AREA, *areas.filter(pl.col("level") == DISTRICT)["code"]]
+
+
+def age_mask(age: Age, persons: Persons, as_ofs: Days) -> Masks:
+    """Persons of the age. A month of age is completed on the day of the month of birth."""
+    youngest = days_before(as_ofs, Period(age.from_months, "months"))
+    oldest = days_before(as_ofs, Period(age.below_months, "months")) if age.below_months is not None else FAR_PAST
+    return masks_between(persons.births, oldest, youngest)
+
+
+def died_mask(persons: Persons, as_ofs: Days) -> Masks:
+    """Persons who died before the as-of date."""
+    return masks_between(persons.deaths, FAR_PAST, as_ofs - 1)
+
+
+def resident_mask(residences: Residences, as_ofs: Days, since: ResidentAtLeast | None = None) -> Masks:
+    """Persons living in the area, without a break for as long as `since` says; those of unknown residence count."""
+    begun = days_before(as_ofs, since.period) if since else as_ofs
+    masks = masks_between(residences.spell_starts, FAR_PAST, begun)
+    masks &= masks_between(residences.spell_ends, as_ofs - 1, FAR_FUTURE)
+    resident = scatter(residences.spell_persons, masks, len(residences.is_known))
+    return np.where(residences.is_known, resident, all_dates(as_ofs))
+
+
+def all_dates(as_ofs: Days) -> np.uint32:
+    """The mask of every as-of date."""
+    return np.uint32(2 ** len(as_ofs) - 1)
+
+
+def strata(
+    persons: Persons, residences: Residences, secret: Masks, as_ofs: Days, age_band_starts: Sequence[int]
+) -> pl.DataFrame:
+    """One row per person, area and age band: `during`, the as-of dates when the person lived there at that age.
+
+    Columns: person_number, area and age_band (positions), during. `secret` masks dates when the area must not show.
+    """
+    bands, bits = len(age_band_starts), np.left_shift(np.uint32(1), np.arange(len(as_ofs), dtype=np.uint32))
+    cells = np.empty((len(as_ofs), len(persons)), dtype=np.int32)
+    for bit, cell in enumerate(cells):
+        valid = (residences.starts <= as_ofs[bit]) & (residences.ends >= as_ofs[bit])
+        cell[:] = 0
+        # Later rows overwrite earlier ones: where two residences hold, the one begun last is the person's.
+        cell[residences.persons[valid]] = residences.areas[valid].astype(np.int32) * bands
+        cell[secret & bits[bit] > 0] = 0
+        for start in age_band_starts[1:]:
+            cell += persons.births <= days_before(as_ofs[bit : bit + 1], Period(start * 12, "months"))
+    stays = (cells == cells[0]).all(axis=0)
+    settled, moving = np.flatnonzero(stays).astype(np.int32), np.flatnonzero(~stays).astype(np.int32)
+    moved_cells, moved, moved_masks = merged(
+        cells[:, moving].ravel(), np.tile(moving, len(as_ofs)), np.repeat(bits, len(moving)), len(persons)
+    )
+    cell = np.concatenate([cells[0, settled], moved_cells])
+    return pl.DataFrame(
+        {
+            PERSON_NUMBER: np.concatenate([settled, moved]),
+            "area": (cell // bands).astype(np.uint16),
+            "age_band": (cell % bands).astype(np.uint8),
+            "during": np.concatenate([np.full(len(settled), all_dates(as_ofs)), moved_masks]),
+        }
+    )

@@ -1,0 +1,219 @@
+"""Candidates and releases: folders that appear whole or not at all, and whose every byte the manifest vouches for.
+
+A candidate holds `public/`, `confidential/decisions.parquet` and `manifest.json`. A release is the public files and the
+manifest, under its own name for good; `latest` beside it is a relative link to the release of the latest as-of date.
+"""
+
+import fcntl
+import io
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from schemas.errors import ApprovalMissing, DisclosureRefused, UsageRefused
+from transforms.release.datapackage import CC_BY_4, Licence, describe_release, sha256
+from transforms.release.page import IndicatorText, Release, render_pages
+from transforms.release.page_figures import COLUMNS, public_cells
+
+MANIFEST, PUBLIC, LATEST = "manifest.json", "public", "latest"
+DECISIONS = "confidential/decisions.parquet"
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def public_files(
+    table_csv: bytes,
+    table: pl.DataFrame,
+    areas: pl.DataFrame,
+    indicators: Sequence[IndicatorText],
+    certificate: Mapping[str, Any],
+    release: Release,
+    licence: Licence = CC_BY_4,
+) -> dict[str, bytes]:
+    """Make every public file of a release; file name to bytes. The same input gives the same bytes.
+
+    `table_csv` is the protected table as it was written and attacked, `table` the same as a frame. Raises
+    DisclosureRefused where they differ, or where the table cannot be shown as it is.
+    """
+    cells = public_cells(table, areas).cast({"value": pl.Int64})
+    if not _read_table(table_csv).equals(cells):
+        raise DisclosureRefused(
+            "table.csv and the protected table differ", "Protect the counts again", table="protected table"
+        )
+    parquet = io.BytesIO()
+    cells.write_parquet(parquet)
+    files = {
+        "table.csv": table_csv,
+        "table.parquet": parquet.getvalue(),
+        "areas.csv": areas.write_csv().encode(),
+        "certificate.json": _json(certificate),
+        **render_pages(table, areas, indicators, release),
+    }
+    return files | {"datapackage.json": describe_release(files, release, indicators, licence)}
+
+
+def build_candidate(
+    directory: Path, files: Mapping[str, bytes], decisions: pl.DataFrame, release: Release, inputs: Mapping[str, Any]
+) -> str:
+    """Write the candidate folder `directory`, whole or not at all; the SHA-256 of its manifest, which is what a
+    steward approves.
+
+    `inputs` names what the figures were computed from (lake table versions, code and policy version) and goes into
+    the manifest as it is. Raises UsageRefused where the folder exists already or a name cannot be a file's.
+    """
+    for name in (release.release_id, *files):
+        _must_be_plain(name)
+    manifest = _json(
+        {
+            "release_id": release.release_id,
+            "as_of": release.as_of.isoformat(),
+            "created": release.created.isoformat(),
+            "generated": release.generated,
+            "inputs": inputs,
+            # Public files only: whoever had a hash of the decisions could try out what the hidden counts are.
+            "sha256": {name: sha256(content) for name, content in sorted(files.items())},
+        }
+    )
+    confidential = io.BytesIO()
+    decisions.write_parquet(confidential)
+    content = {f"{PUBLIC}/{name}": content for name, content in files.items()}
+    with _locked(directory.parent):
+        _place(directory, {**content, DECISIONS: confidential.getvalue(), MANIFEST: manifest})
+    return sha256(manifest)
+
+
+def publish(candidate: Path, published: Path, manifest_sha256: str) -> Path:
+    """Publish a candidate as `published/<release id>`, whole or not at all; the folder of the release.
+
+    `manifest_sha256` is the manifest that was approved. Raises ApprovalMissing where the manifest or any public file
+    is not what was approved, to the byte, or a file is there that the manifest does not name; UsageRefused where the
+    release exists already, for what is published is final. After a killed run, publishing again finishes or refuses,
+    and either way mends `latest`.
+    """
+    manifest, files = _read_candidate(candidate, manifest_sha256)
+    release_id = str(manifest["release_id"])
+    target = published / release_id
+    with _locked(published):
+        _point_latest(published)
+        _place(target, files)
+        _point_latest(published)
+    return target
+
+
+def _read_candidate(candidate: Path, manifest_sha256: str) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The manifest and the files to publish, each read once and checked."""
+    manifest_bytes = _read(candidate / MANIFEST)
+    if manifest_bytes is None or sha256(manifest_bytes) != manifest_sha256:
+        raise ApprovalMissing("the manifest is not the one that was approved", "Have the candidate approved as it is")
+    manifest = json.loads(manifest_bytes)
+    _must_be_plain(manifest["release_id"])
+    hashes: dict[str, str] = manifest["sha256"]
+    found = {path.name for path in (candidate / PUBLIC).iterdir()} if (candidate / PUBLIC).is_dir() else set()
+    if unnamed := found - set(hashes):
+        raise ApprovalMissing("files are there that nobody approved", "Build the candidate again", count=len(unnamed))
+    files = {name: _read(candidate / PUBLIC / name) for name in hashes}
+    kept = {name: content for name, content in files.items() if content is not None and sha256(content) == hashes[name]}
+    if changed := len(hashes) - len(kept):
+        raise ApprovalMissing("files are not what was approved", "Build the candidate again", count=changed)
+    return manifest, {**kept, MANIFEST: manifest_bytes}
+
+
+def _point_latest(published: Path) -> None:
+    """Let `latest` name the release of the latest as-of date; of several of one date, the one created last.
+
+    A correction of an older date therefore leaves it alone.
+    """
+    releases = [
+        json.loads(path.read_bytes()) for path in published.glob(f"[!.]*/{MANIFEST}") if not path.parent.is_symlink()
+    ]
+    if not releases:
+        return
+    newest = max(releases, key=lambda one: (one["as_of"], one["created"], _natural(one["release_id"])))["release_id"]
+    link, beside = published / LATEST, published / f".{LATEST}.new"
+    if link.is_symlink() and str(link.readlink()) == newest:
+        return
+    beside.unlink(missing_ok=True)
+    beside.symlink_to(newest, target_is_directory=True)
+    beside.replace(link)
+    _sync(published)
+
+
+def _natural(release_id: str) -> list[tuple[int, str]]:
+    """Order in which "-10" comes after "-9"."""
+    return [(int(part) if part.isdigit() else -1, part) for part in re.split(r"(\d+)", release_id)]
+
+
+def _place(target: Path, files: Mapping[str, bytes]) -> None:
+    """Write a folder beside and move it into place, on disk before it is in sight; the parent must be locked."""
+    beside = target.with_name(f".{target.name}.new")
+    if beside.exists():
+        shutil.rmtree(beside)
+    if target.exists():
+        raise UsageRefused("the folder is there already and is final", "Give the release a new id")
+    beside.mkdir()
+    folders = {beside}
+    for name, content in files.items():
+        path = beside / name
+        is_confidential = name == DECISIONS
+        path.parent.mkdir(mode=0o700 if is_confidential else 0o777, exist_ok=True)
+        folders.add(path.parent)
+        with os.fdopen(
+            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if is_confidential else 0o666), "wb"
+        ) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    for folder in folders:
+        _sync(folder)
+    beside.rename(target)
+    _sync(target.parent)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing into a folder; a killed process gives the lock back."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _read_table(table_csv: bytes) -> pl.DataFrame:
+    types = {name: pl.Int64() if name == "value" else pl.String() for name in COLUMNS}
+    try:
+        return pl.read_csv(table_csv, schema_overrides=types)
+    except pl.exceptions.PolarsError:
+        return pl.DataFrame()
+
+
+def _must_be_plain(name: str) -> None:
+    if not _PLAIN_NAME.fullmatch(name) or name in (LATEST, MANIFEST):
+        raise UsageRefused("the name of a release or of a file is not plain", "Use letters, digits, dots and hyphens")
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
