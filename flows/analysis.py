@@ -17,7 +17,9 @@ from flows.zone import zone_flow, zone_task
 from schemas.errors import UsageRefused
 from schemas.indicators import load_indicators
 from schemas.policy import load_policy
-from transforms.analysis.counts import count_gaps, margins
+from transforms.analysis.counts import counts as count_statuses
+from transforms.analysis.counts import margins, residents
+from transforms.analysis.evaluation import evaluate
 
 MOST_MONTHS = 32
 """Month-ends that one evaluation holds: a bit each of a 32-bit word."""
@@ -31,12 +33,13 @@ def count(data: str, as_of: str, months: int) -> int:
     files = lake_files(layout, snapshot)
     areas = pl.concat([pl.read_parquet(file) for file in files.pop("area")])
     dates = month_ends(date.fromisoformat(as_of), months)
-    counted = count_gaps(files, indicators, dates, policy.age_band_starts, areas)
+    statuses = evaluate(files, list(indicators.values()), dates, policy.age_band_starts, areas)
+    counted = count_statuses(statuses)
     target = layout.counts / as_of
     beside = target.with_name(f".{as_of}.{uuid4().hex[:8]}")
     beside.mkdir(mode=0o700)
-    counted.counts.write_parquet(beside / "counts.parquet")
-    counted.residents.write_parquet(beside / "residents.parquet")
+    counted.write_parquet(beside / "counts.parquet")
+    residents(statuses).write_parquet(beside / "residents.parquet")
     areas.write_parquet(beside / "areas.parquet")
     replace_json(
         beside / "counts.json",
@@ -53,7 +56,7 @@ def count(data: str, as_of: str, months: int) -> int:
         },
     )
     replace_folder(beside, target)
-    return counted.counts.height
+    return counted.height
 
 
 @zone_flow("caregap-analyse")

@@ -1,8 +1,10 @@
 """The command line. Each command imports its own zone when it runs, so that no other zone's code is loaded."""
 
 import argparse
+import atexit
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
@@ -13,23 +15,39 @@ from flows.settings import Layout, prepare, take_secrets
 from schemas.errors import Refusal
 
 
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run a command and exit with its code: 0 done, 2 usage, 10 to 16 a refusal, 1 a failure nobody foresaw."""
-    given = _parser().parse_args(arguments)
+def main() -> NoReturn:
+    """Run the command that was given and leave with its exit code."""
+    code = run(sys.argv[1:])
+    # DuckDB's binding writes pages of warnings when Python takes modules down that Prefect still holds: so the exit
+    # handlers (Prefect delivers its last log lines there) run as ever, and taking down is left to the system.
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command; its exit code is 0 done, 2 usage, 10 to 16 a refusal, 1 a failure nobody foresaw."""
+    try:
+        given = _parser().parse_args(arguments)
+    except SystemExit as usage:
+        return int(usage.code or 0)
     layout = Layout(Path(getattr(given, "data", os.environ.get("CAREGAP_DATA", "data"))))
     try:
         guarded(given.command)(given, layout)
     except Refusal as refusal:
         _say(f"caregap: {refusal}")
-        sys.exit(refusal.exit_code)
+        return refusal.exit_code
+    except ZoneFailed as failed:
+        return failed.exit_code
     except Failure as failure:
-        if not isinstance(failure, ZoneFailed):
-            _say(f"caregap: unexpected failure: {failure}. Nothing was published; please report it")
-        sys.exit(failure.exit_code)
+        _say(f"caregap: unexpected failure: {failure}. Nothing was published; please report it")
+        return failure.exit_code
     except KeyboardInterrupt:
         _say("caregap: stopped; the last good state is unchanged")
-        sys.exit(130)
-    sys.exit(0)
+        return 130
+    return 0
 
 
 def _synth(given: argparse.Namespace, layout: Layout) -> None:
@@ -87,7 +105,7 @@ def _approve(given: argparse.Namespace, layout: Layout) -> None:
     _print(approve(layout, given.candidate, given.steward, given.reason))
 
 
-def _run(given: argparse.Namespace, layout: Layout) -> None:
+def _run_all(given: argparse.Namespace, layout: Layout) -> None:
     take_secrets()
     prepare(layout)
     from flows.run import run_all
@@ -206,7 +224,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--as", dest="steward", required=True, metavar="NAME")
     made.add_argument("--reason", required=True, metavar="TEXT")
 
-    made = command("run", _run, "The whole way: ingest, analyse, release, and publish where policy allows it.")
+    made = command("run", _run_all, "The whole way: ingest, analyse, release, and publish where policy allows it.")
     source(made)
     months(made)
 

@@ -40,6 +40,7 @@ def stage(data: str, address: str, as_of: str, load: str, options: SourceOptions
     areas = source.areas()
     if areas is None:
         areas = load_areas(options.areas)
+    latest = max(day, datetime.now(UTC).date())
     staging, quarantine = layout.staging / load, layout.quarantine / load
     for folder in (staging, quarantine):
         folder.mkdir(mode=0o700)
@@ -51,7 +52,7 @@ def stage(data: str, address: str, as_of: str, load: str, options: SourceOptions
             birth_date=terms.birth_date,
             areas=areas,
             as_of=day,
-            latest=max(day, datetime.now(UTC).date()),
+            latest=latest,
         ),
         staging,
         quarantine,
@@ -66,20 +67,23 @@ def stage(data: str, address: str, as_of: str, load: str, options: SourceOptions
             files[table] = [str(path) for path in paths]
             advance(1)
     areas.write_parquet(staging / "area.parquet")
+    tallies = {
+        table: {
+            "rows_in": tally.rows_in,
+            "kept": tally.kept,
+            "quarantined": dict(tally.quarantined),
+        }
+        for table, tally in loader.tallies.items()
+    }
+    replace_json(quarantine / "reasons.json", {table: tally["quarantined"] for table, tally in tallies.items()})
     replace_json(
         staging / "load.json",
         {
             "source": source.kind,
             "generated": generated,
+            "latest": latest.isoformat(),
             "files": files,
-            "tallies": {
-                table: {
-                    "rows_in": tally.rows_in,
-                    "kept": tally.kept,
-                    "quarantined": {reason: count for reason, count in tally.quarantined.items() if count},
-                }
-                for table, tally in loader.tallies.items()
-            },
+            "tallies": tallies,
             "remarks": [
                 {"table": remark.table, "column": remark.column, "rule": remark.rule, "count": remark.count}
                 for remark in source.remarks()
@@ -93,7 +97,8 @@ def stage(data: str, address: str, as_of: str, load: str, options: SourceOptions
 def judge(data: str, as_of: str, load: str) -> int:
     """Judge what was staged, keep the results, stop where a `fail` check fails; returns the number of checks."""
     layout, staged = Layout(Path(data)), _staged(Path(data), load)
-    profiles = profile(_paths(staged), date.fromisoformat(as_of), staged["tallies"])
+    latest = date.fromisoformat(staged["latest"])
+    profiles = profile(_paths(staged), date.fromisoformat(as_of), staged["tallies"], latest=latest)
     results = run_suites(profiles)
     append_history(layout.quality / "history.parquet", results, run_id=load, as_of=date.fromisoformat(as_of))
     gate(results)
@@ -177,3 +182,17 @@ def _sweep(layout: Layout) -> None:
     """Remove what a killed run left in staging; its rows are still in the source."""
     for folder in layout.staging.iterdir():
         shutil.rmtree(folder)
+
+
+def describe_load(report: dict[str, Any]) -> str:
+    """Rows by table, what was quarantined and why, and what was noticed; for a terminal."""
+    lines = [f"Loaded {report['load']} from {report['source']}:"]
+    lines.append(f"  {'table':<16}{'rows in':>12}{'kept':>12}{'quarantined':>13}  reasons")
+    for table, tally in report["tallies"].items():
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(tally["quarantined"].items()))
+        total = sum(tally["quarantined"].values())
+        lines.append(f"  {table:<16}{tally['rows_in']:>12,}{tally['kept']:>12,}{total:>13,}  {reasons}")
+    for remark in report["remarks"]:
+        place = ".".join(part for part in (remark["table"], remark["column"]) if part)
+        lines.append(f"  noticed: {place}: {remark['rule']}" + (f" ({remark['count']:,})" if remark["count"] else ""))
+    return "\n".join(lines)

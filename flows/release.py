@@ -1,1 +1,152 @@
 """The release zone's flow: protect the counts, attack the result, build a candidate; publish what was approved."""
+
+import json
+import os
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from flows import audit
+from flows.settings import Layout
+from flows.storage import replace_json
+from flows.version import code_version
+from flows.zone import zone_flow, zone_task
+from schemas.areas import MAJOR, UNKNOWN_AREA
+from schemas.errors import ApprovalMissing, UsageRefused
+from schemas.indicators import load_indicators
+from schemas.policy import load_policy
+from transforms.release.datapackage import sha256
+from transforms.release.page import Release, page_name
+from transforms.release.protect import describe, protect_counts
+from transforms.release.publish import MANIFEST, build_candidate, public_files, publish
+from transforms.release.spec import Spec
+
+APPROVALS = "approvals.json"
+DIMENSIONS = (("major", "district"), ("sex",), ("age_band",))
+
+
+@zone_task("protect, attack and build a candidate")
+def protect(data: str, as_of: str, release_id: str) -> dict[str, Any]:
+    """Build the candidate from the counts of a date; returns its certificate, which is public."""
+    layout, policy, day = Layout(Path(data)), load_policy(), date.fromisoformat(as_of)
+    folder = layout.counts / as_of
+    if not folder.exists():
+        raise UsageRefused("nothing has been counted for this date", f"caregap analyse --as-of {as_of}")
+    about = json.loads((folder / "counts.json").read_text("utf-8"))
+    areas = pl.read_parquet(folder / "areas.parquet")
+    counts = pl.read_parquet(folder / "counts.parquet").filter(pl.col("as_of") == day)
+    spec = Spec(count="gap", eligible="eligible", by=("indicator",), dimensions=DIMENSIONS, rules=policy.disclosure)
+    protected = protect_counts(inner_cells(counts, areas), spec, processes=os.cpu_count() or 1)
+    release = Release(
+        release_id=release_id,
+        as_of=day,
+        created=datetime.now(UTC).date(),
+        generated=about["generated"],
+        rules=policy.disclosure,
+        software_version=code_version(),
+    )
+    known = load_indicators()
+    indicators = [known[name] for name in about["indicators"]]
+    files = public_files(
+        protected.table.write_csv().encode(), protected.table, areas, indicators, protected.certificate, release
+    )
+    inputs = {name: about[name] for name in ("load", "source", "lake", "policy_version", "code_version", "indicators")}
+    inputs["release_policy_version"] = policy.version
+    build_candidate(layout.candidates / release_id, files, protected.decisions, release, inputs)
+    return protected.certificate
+
+
+@zone_flow("caregap-release")
+def release_flow(data: str, as_of: str, release_id: str) -> dict[str, Any]:
+    """Make a release candidate of a date's counts; returns its certificate."""
+    return protect(data, as_of, release_id)
+
+
+def inner_cells(counts: pl.DataFrame, areas: pl.DataFrame) -> pl.DataFrame:
+    """Counts in the words of a release; one row per indicator, district, sex and age band."""
+    above = dict(areas.filter(pl.col("level") != MAJOR).select("code", "parent").iter_rows())
+    return counts.select(
+        "indicator",
+        major=pl.col("area_code").replace_strict({**above, UNKNOWN_AREA: UNKNOWN_AREA}),
+        district="area_code",
+        sex="sex",
+        age_band="age_band",
+        eligible="eligible",
+        gap="open",
+    )
+
+
+def run_release(layout: Layout, as_of: date) -> tuple[Path, str]:
+    """Run the flow; returns the candidate's folder and what a person wants to know of it."""
+    release_id = _next_id(layout, as_of)
+    outcome = "refused"
+    try:
+        certificate = release_flow(str(layout.data), as_of.isoformat(), release_id)
+        outcome = "done"
+    finally:
+        audit.record(layout.audit, "release", as_of=as_of.isoformat(), candidate=release_id, outcome=outcome)
+    return layout.candidates / release_id, describe(certificate)
+
+
+def publish_generated(layout: Layout, candidate: Path) -> Path:
+    """Publish a candidate of nobody's data at once; returns its first page.
+
+    Raises ApprovalMissing where the data may be somebody's: then a steward decides.
+    """
+    manifest = _manifest(layout, candidate.name)
+    if _approvals_needed(manifest):
+        raise ApprovalMissing(
+            f"candidate {candidate.name} waits for a steward",
+            f"caregap approve {candidate.name} --as NAME --reason TEXT",
+        )
+    return _publish(layout, candidate.name, by="policy: generated data")
+
+
+def approve(layout: Layout, candidate: str, steward: str, reason: str) -> str:
+    """Record a steward's approval of a candidate as it is; publish when policy is met; returns what came of it.
+
+    Raises UsageRefused where there is no such candidate or no name or reason is given.
+    """
+    name = " ".join(steward.split())
+    if not name or not reason.strip():
+        raise UsageRefused("an approval needs a name and a reason", "Give --as NAME and --reason TEXT")
+    manifest = _manifest(layout, candidate)
+    path = layout.candidates / candidate / APPROVALS
+    approvals = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    digest = sha256((layout.candidates / candidate / MANIFEST).read_bytes())
+    approvals[name.casefold()] = {"name": name, "reason": reason, "manifest_sha256": digest}
+    replace_json(path, approvals)
+    audit.record(layout.audit, "approve", candidate=candidate, steward=name, reason=reason, manifest_sha256=digest)
+    given = sum(one["manifest_sha256"] == digest for one in approvals.values())
+    if given < (needed := _approvals_needed(manifest)):
+        return f"Recorded. {needed - given} more approvals are needed before {candidate} is published"
+    return f"Published: {_publish(layout, candidate, by=name)}"
+
+
+def _publish(layout: Layout, candidate: str, by: str) -> Path:
+    digest = sha256((layout.candidates / candidate / MANIFEST).read_bytes())
+    published = publish(layout.candidates / candidate, layout.published, digest)
+    audit.record(layout.audit, "publish", release=candidate, by=by, manifest_sha256=digest)
+    return published / page_name("fi")
+
+
+def _manifest(layout: Layout, candidate: str) -> dict[str, Any]:
+    if candidate not in {path.name for path in layout.candidates.iterdir() if not path.name.startswith(".")}:
+        raise UsageRefused("there is no such candidate", "caregap release makes one and names it")
+    return dict(json.loads((layout.candidates / candidate / MANIFEST).read_text("utf-8")))
+
+
+def _approvals_needed(manifest: dict[str, Any]) -> int:
+    return 0 if manifest["generated"] else load_policy().source(manifest["inputs"]["source"]).approvals
+
+
+def _next_id(layout: Layout, as_of: date) -> str:
+    taken = {
+        path.name.removeprefix(".") for folder in (layout.candidates, layout.published) for path in folder.iterdir()
+    }
+    number = 1
+    while f"{as_of}-{number}" in taken:
+        number += 1
+    return f"{as_of}-{number}"

@@ -241,6 +241,13 @@ def test_rows_of_another_width_are_left_out_and_counted(tmp_path: Path) -> None:
     assert count(source, "vaccination", None, "fields") == 2
 
 
+def test_a_quotation_mark_that_is_not_closed_is_a_remark(tmp_path: Path) -> None:
+    text = f'DATE,PATIENT,CODE,DESCRIPTION\n2018-01-02,{ANNA},140,"a\n2018-01-02,{ANNA},140,b\n'
+    source = SyntheaSource(folder(tmp_path, {"immunizations": text}))
+    assert read(source)["vaccination"].height == 1
+    assert count(source, "vaccination", None, "quotation mark") is None
+
+
 @pytest.mark.parametrize(
     ("patients", "column"),
     [

@@ -6,7 +6,7 @@ the dates at once.
 
 from collections.abc import Sequence
 
-from schemas.indicators import AllOf, AnyOf, AtLeast, Clause, Indicator, Leaf, Not
+from schemas.indicators import AllOf, AnyOf, AtLeast, Clause, Indicator, Leaf, Not, age_reach
 
 COUNTED = "counted"
 """Column of person_mask: the person is known, born, and has not objected."""
@@ -66,9 +66,15 @@ def compile_indicator(indicator: Indicator) -> str:
     )
 
 
-def leaves_of(indicators: Sequence[Indicator]) -> tuple[Leaf, ...]:
-    """Every leaf that the indicators name, once."""
-    return tuple(dict.fromkeys(leaf for indicator in indicators for leaf in indicator.leaves))
+def leaves_of(indicators: Sequence[Indicator]) -> dict[Leaf, tuple[int, int | None]]:
+    """Every leaf that the indicators name, once, with the ages in months that their populations can reach."""
+    found: dict[Leaf, tuple[int, int | None]] = {}
+    for indicator in indicators:
+        low, high = age_reach(indicator.population)
+        for leaf in indicator.leaves:
+            lowest, highest = found.get(leaf, (low, high))
+            found[leaf] = min(low, lowest), None if high is None or highest is None else max(high, highest)
+    return found
 
 
 def _joined(word: str, parts: list[str]) -> str:

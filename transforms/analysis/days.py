@@ -16,6 +16,8 @@ from schemas.indicators import Period
 Days: TypeAlias = NDArray[np.int32]
 """Days since 1970-01-01."""
 Masks: TypeAlias = NDArray[np.uint32]
+Reach: TypeAlias = tuple[int, int | None]
+"""Ages in completed months: from, and below (None: no end)."""
 
 FAR_PAST, FAR_FUTURE = -(2**30), 2**30
 MAX_AS_OFS = 32
@@ -56,3 +58,10 @@ def masks_between(days: Days, after: Days | int, until: Days | int) -> Masks:
     table = np.where((span > starts) & (span <= ends), bits, np.uint32(0)).sum(axis=1, dtype=np.uint32)
     masks: Masks = table[np.clip(days, first, last) - first]
     return masks
+
+
+def age_masks(births: Days, reach: Reach, as_ofs: Days) -> Masks:
+    """As-of dates on which a person is of an age. A month of age is complete on the day of the month of birth."""
+    low, high = reach
+    oldest = FAR_PAST if high is None else days_before(as_ofs, Period(high, "months"))
+    return masks_between(births, oldest, days_before(as_ofs, Period(low, "months")))

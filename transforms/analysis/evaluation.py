@@ -12,7 +12,7 @@ from schemas.errors import UsageRefused
 from schemas.indicators import Age, Died, Events, Indicator, Leaf, MovedAway, ResidentAtLeast, Selected
 from schemas.table import PERSON_NUMBER
 from transforms.analysis.compiling import COUNTED, compile_indicator, leaves_of
-from transforms.analysis.days import FAR_PAST, MAX_AS_OFS, Masks, day_numbers, masks_between
+from transforms.analysis.days import FAR_PAST, MAX_AS_OFS, Days, Masks, Reach, age_masks, day_numbers, masks_between
 from transforms.analysis.features import event_masks, select_masks
 from transforms.analysis.lake import Lake
 from transforms.analysis.persons import (
@@ -20,7 +20,6 @@ from transforms.analysis.persons import (
     SECURITY_BAN,
     Persons,
     Residences,
-    age_mask,
     all_dates,
     area_codes,
     died_mask,
@@ -76,8 +75,13 @@ def evaluate(
     lake, days = Lake(files), day_numbers(as_ofs)
     persons = read_persons(lake)
     residences = read_residences(lake, areas, len(persons))
-    masks = _leaf_masks(lake, leaves_of(indicators), persons, residences, as_ofs, codelists or load_codelists())
-    counted = masks_between(persons.births, FAR_PAST, days) & ~masks[OBJECTION]
+    masks = _record_masks(lake, leaves_of(indicators), persons, residences, days, codelists or load_codelists())
+    with duckdb.connect() as connection:
+        masks.update(_selected_masks(connection, lake, indicators, as_ofs, len(persons)))
+        counted = masks_between(persons.births, FAR_PAST, days) & ~masks[OBJECTION]
+        columns = {COUNTED: counted} | {str(leaf): mask for leaf, mask in masks.items()}
+        connection.register("person_mask", _frame(len(persons), columns))
+        status = {indicator.id: connection.sql(compile_indicator(indicator)).pl() for indicator in indicators}
     resident = counted & resident_mask(residences, days) & ~masks[Died()]
     return Statuses(
         indicators=tuple(indicators),
@@ -86,45 +90,46 @@ def evaluate(
         age_band_starts=tuple(age_band_starts),
         persons=_frame(len(persons), {"counted": counted, "resident": resident}).with_columns(sex=persons.sexes),
         strata=strata(persons, residences, masks[SECURITY_BAN], days, age_band_starts),
-        masks=_status_masks(indicators, counted, masks),
+        masks=status,
     )
 
 
-def _leaf_masks(
+def _record_masks(
     lake: Lake,
-    leaves: Sequence[Leaf],
+    leaves: Mapping[Leaf, Reach],
     persons: Persons,
     residences: Residences,
-    as_ofs: Sequence[date],
+    days: Days,
     codelists: Mapping[str, CodeList],
 ) -> dict[Leaf, Masks]:
-    days = day_numbers(as_ofs)
-    events = dict.fromkeys([*(leaf for leaf in leaves if isinstance(leaf, Events)), OBJECTION, SECURITY_BAN])
-    masks: dict[Leaf, Masks] = {Died(): died_mask(persons, days)}
-    masks.update(event_masks(lake, events, codelists, days, persons.births))
+    events = {leaf: reach for leaf, reach in leaves.items() if isinstance(leaf, Events)}
+    events |= {OBJECTION: (0, None), SECURITY_BAN: (0, None)}
+    masks = event_masks(lake, events, codelists, days, persons.births)
+    masks[Died()] = died_mask(persons, days)
     for leaf in leaves:
         if isinstance(leaf, Age):
-            masks[leaf] = age_mask(leaf, persons, days)
+            masks[leaf] = age_masks(persons.births, (leaf.from_months, leaf.below_months), days)
         elif isinstance(leaf, MovedAway):
             masks[leaf] = all_dates(days) & ~resident_mask(residences, days)
         elif isinstance(leaf, ResidentAtLeast):
             masks[leaf] = resident_mask(residences, days, leaf)
-    if selected := [leaf for leaf in leaves if isinstance(leaf, Selected)]:
-        with duckdb.connect() as connection:
-            lake.views(connection)
-            as_of_table = pl.DataFrame({"as_of": as_ofs}).with_row_index("bit")
-            connection.register("as_of", as_of_table)
-            masks.update(select_masks(connection, selected, as_of_table, len(persons)))
     return masks
 
 
-def _status_masks(
-    indicators: Sequence[Indicator], counted: Masks, masks: Mapping[Leaf, Masks]
-) -> dict[str, pl.DataFrame]:
-    with duckdb.connect() as connection:
-        columns = {COUNTED: counted} | {str(leaf): mask for leaf, mask in masks.items()}
-        connection.register("person_mask", _frame(len(counted), columns))
-        return {indicator.id: connection.sql(compile_indicator(indicator)).pl() for indicator in indicators}
+def _selected_masks(
+    connection: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    indicators: Sequence[Indicator],
+    as_ofs: Sequence[date],
+    person_count: int,
+) -> dict[Leaf, Masks]:
+    selected = [leaf for leaf in leaves_of(indicators) if isinstance(leaf, Selected)]
+    if not selected:
+        return {}
+    lake.views(connection)
+    as_of_table = pl.DataFrame({"as_of": as_ofs}).with_row_index("bit")
+    connection.register("as_of", as_of_table)
+    return select_masks(connection, selected, as_of_table, person_count)
 
 
 def _frame(person_count: int, columns: Mapping[str, Masks]) -> pl.DataFrame:

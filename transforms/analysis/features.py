@@ -18,12 +18,20 @@ from schemas.errors import QualityGateFailed, UsageRefused
 from schemas.indicators import Events, Leaf, Selected
 from schemas.table import PERSON_NUMBER
 from schemas.tables import TABLES
-from transforms.analysis.days import FAR_FUTURE, FAR_PAST, Days, Masks, column_days, days_before, masks_between
+from transforms.analysis.days import (
+    FAR_FUTURE,
+    FAR_PAST,
+    Days,
+    Masks,
+    Reach,
+    age_masks,
+    column_days,
+    days_before,
+    masks_between,
+)
 from transforms.analysis.lake import Lake
 
 CodeLists: TypeAlias = Mapping[str, CodeList]
-Reach: TypeAlias = tuple[int, int | None]
-"""Ages in completed months: from, and below (None: no end)."""
 Numbers: TypeAlias = NDArray[np.int32]
 
 
@@ -155,14 +163,26 @@ def _coded(codelists: list[CodeList], systems: tuple[str, ...]) -> pl.Expr:
         if not codes:
             continue
         if system in TREE_SYSTEMS:
-            within = [(code >= start) & (code < start[:-1] + chr(ord(start[-1]) + 1)) for start in codes]
+            within = [(code >= start) & (code < end) for start, end in _ranges(codes)]
             found.append((pl.col("code_system") == system) & pl.any_horizontal(within))
         else:
             found.append((pl.col("code_system") == system) & code.is_in(codes))
     return pl.any_horizontal(found)
 
 
-def _mask(leaf: Events, records: pl.DataFrame, persons: Numbers, as_ofs: Days, births: Days) -> Masks:
+def _ranges(codes: list[str]) -> list[tuple[str, str]]:
+    """Codes in their order and all below them as ranges, from and before; neighbours such as I20 to I25 as one."""
+    ranges: list[tuple[str, str]] = []
+    for start in codes:
+        end = start[:-1] + chr(ord(start[-1]) + 1)
+        if ranges and start <= ranges[-1][1]:
+            ranges[-1] = (ranges[-1][0], max(ranges[-1][1], end))
+        else:
+            ranges.append((start, end))
+    return ranges
+
+
+def _mask(leaf: Events, records: pl.DataFrame, persons: Numbers, as_ofs: Days, births: Days, reach: Reach) -> Masks:
     window, events = _window(leaf, as_ofs), column_days(records["event_date"], FAR_FUTURE)
     masks = masks_between(events, window.after, window.until)
     if leaf.active:
@@ -171,19 +191,18 @@ def _mask(leaf: Events, records: pl.DataFrame, persons: Numbers, as_ofs: Days, b
         masks *= births[persons] <= days_before(events, leaf.from_age)
     if leaf.at_least == 1:
         return scatter(persons, masks, len(births))
-    groups = _groups(leaf, records)
+    masks &= age_masks(births, reach, as_ofs)[persons]
     counts = masks > 0
     persons, masks = persons[counts], masks[counts]
-    if groups is not None:
-        _, persons, masks = merged(groups[counts], persons, masks, len(births))
+    if leaf.distinct:
+        groups = _groups(leaf.distinct, records.filter(counts))
+        _, persons, masks = merged(groups, persons, masks, len(births))
     return _at_least(leaf.at_least, persons, masks, len(births), len(as_ofs))
 
 
-def _groups(leaf: Events, records: pl.DataFrame) -> Numbers | None:
-    """A number for what is to be told apart in each row; None where every row counts."""
-    if leaf.distinct is None:
-        return None
-    if leaf.distinct == "event_date":
+def _groups(distinct: str, records: pl.DataFrame) -> Numbers:
+    """A number for what is to be told apart in each row."""
+    if distinct == "event_date":
         return column_days(records["event_date"], FAR_FUTURE)
     # The lake lies in the order of the codes, so that there are about as many runs as codes.
     code = pl.struct("code_system", "code")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from schemas.areas import DISTRICT, UNKNOWN_AREA
 from schemas.errors import QualityGateFailed
-from schemas.indicators import Age, Events, Period, ResidentAtLeast
+from schemas.indicators import Events, Period, ResidentAtLeast
 from schemas.table import PERSON_NUMBER
 from schemas.tables import TABLES
 from transforms.analysis.days import (
@@ -128,13 +128,6 @@ def _spells(persons: Numbers, starts: Days, ends: Days) -> tuple[Numbers, Days, 
 def area_codes(areas: pl.DataFrame) -> list[str]:
     """Areas that figures are counted for: the unknown one, then the districts as the geography lists them."""
     return [UNKNOWN_AREA, *areas.filter(pl.col("level") == DISTRICT)["code"]]
-
-
-def age_mask(age: Age, persons: Persons, as_ofs: Days) -> Masks:
-    """Persons of the age. A month of age is completed on the day of the month of birth."""
-    youngest = days_before(as_ofs, Period(age.from_months, "months"))
-    oldest = days_before(as_ofs, Period(age.below_months, "months")) if age.below_months is not None else FAR_PAST
-    return masks_between(persons.births, oldest, youngest)
 
 
 def died_mask(persons: Persons, as_ofs: Days) -> Masks:

@@ -14,86 +14,96 @@ depend on the machine."""
 
 
 class Changes:
-    """All changes of a table that keep every sum and leave no hidden cell below its floor, kept as one warm model.
+    """All changes of some cells of a table that keep every sum and leave no cell below its floor, as one warm model.
 
-    A change moves open cells only. Its two halves, up and down, have a column each, so that what is moved has a price.
+    Cells can be opened and closed; the others never move, and the model is small where they are few. The two halves
+    of a change, up and down, have a column each, so that what is moved has a price.
     """
 
-    def __init__(self, cells: Merged) -> None:
-        """Start with all cells open and free of charge."""
-        self.size = cells.size
-        self._down = (cells.value - cells.floor).astype(float)
-        self._up = np.full(self.size, highspy.kHighsInf)
-        self._model = _model(cells, self._up, self._down)
-        self._all = np.arange(2 * self.size, dtype=np.int32)
+    def __init__(self, cells: Merged, among: Mask) -> None:
+        """Start with all the cells among which changes are looked for open and free of charge."""
+        self._cells = np.flatnonzero(among)
+        self._place = np.full(cells.size, -1)
+        self._place[among] = np.arange(len(self._cells))
+        self._down = (cells.value - cells.floor)[among].astype(float)
+        self._up = np.full(len(self._cells), highspy.kHighsInf)
+        self._model = _model(cells, among, self._up, self._down)
+        self._all = np.arange(2 * len(self._cells), dtype=np.int32)
 
     def price(self, costs: Amounts) -> None:
-        """Set what moving each cell by 1 costs."""
-        self._model.changeColsCost(2 * self.size, self._all, np.concatenate([costs, costs]))
+        """Set what moving a cell by 1 costs, one entry per cell of the table."""
+        own = costs[self._cells]
+        self._model.changeColsCost(len(self._all), self._all, np.concatenate([own, own]))
 
     def price_one(self, cell: int, cost: float) -> None:
         """Set what moving one cell by 1 costs."""
-        self._model.changeColCost(cell, cost)
-        self._model.changeColCost(cell + self.size, cost)
+        place = int(self._place[cell])
+        self._model.changeColCost(place, cost)
+        self._model.changeColCost(place + len(self._cells), cost)
 
     def open(self, cells: Whole) -> None:
         """Let cells move."""
-        self._bound(cells, self._up[cells], self._down[cells])
+        at = self._place[cells]
+        self._bound(at, self._up[at], self._down[at])
 
     def close(self, cells: Whole) -> None:
         """Keep cells as they are."""
-        none = np.zeros(len(cells))
-        self._bound(cells, none, none)
+        self._bound(self._place[cells], np.zeros(len(cells)), np.zeros(len(cells)))
 
-    def cheapest(self, cell: int, amount: int) -> tuple[Amounts, float] | None:
-        """The cheapest change that moves an open cell by an amount, and its cost; None where there is none."""
-        model, other = self._model, cell + self.size
-        if amount < 0 and -amount > self._down[cell]:
+    def cheapest(self, cell: int, amount: int) -> Amounts | None:
+        """The cheapest change that moves an open cell by an amount; None where there is none."""
+        model, size = self._model, len(self._cells)
+        place = int(self._place[cell])
+        if amount < 0 and -amount > self._down[place]:
             return None
-        model.changeColBounds(cell, max(amount, 0), max(amount, 0))
-        model.changeColBounds(other, max(-amount, 0), max(-amount, 0))
+        model.changeColBounds(place, max(amount, 0), max(amount, 0))
+        model.changeColBounds(place + size, max(-amount, 0), max(-amount, 0))
         model.run()
-        found = model.getModelStatus() == highspy.HighsModelStatus.kOptimal
-        result = None
-        if found:
+        change = None
+        if model.getModelStatus() == highspy.HighsModelStatus.kOptimal:
             halves = np.asarray(model.getSolution().col_value)
-            change = halves[: self.size] - halves[self.size :]
-            change[np.abs(change) < 1e-7] = 0
-            result = change, float(model.getInfo().objective_function_value)
-        model.changeColBounds(cell, 0, self._up[cell])
-        model.changeColBounds(other, 0, self._down[cell])
-        return result
+            moved = halves[:size] - halves[size:]
+            moved[np.abs(moved) < 1e-7] = 0
+            change = np.zeros(len(self._place))
+            change[self._cells] = moved
+        model.changeColBounds(place, 0, self._up[place])
+        model.changeColBounds(place + size, 0, self._down[place])
+        return change
 
-    def _bound(self, cells: Whole, up: Amounts, down: Amounts) -> None:
-        columns = np.concatenate([cells, cells + self.size]).astype(np.int32)
+    def _bound(self, at: Whole, up: Amounts, down: Amounts) -> None:
+        columns = np.concatenate([at, at + len(self._cells)]).astype(np.int32)
         self._model.changeColsBounds(len(columns), columns, np.zeros(len(columns)), np.concatenate([up, down]))
 
 
-def whole_change(cells: Merged, may_move: Mask, cell: int, amounts: tuple[int, ...], costs: Amounts) -> Whole | None:
-    """A cheap change in whole numbers that moves a cell at least by one of the amounts; None where none was found.
+def whole_change(cells: Merged, among: Mask, cell: int, amounts: tuple[int, ...], costs: Amounts) -> Whole | None:
+    """A cheap change of some cells in whole numbers that moves one of them at least by one of the amounts, or None.
 
     The amounts are tried in turn; a negative one asks for a move down.
     """
-    up = np.where(may_move, highspy.kHighsInf, 0.0)
-    down = np.where(may_move, cells.value - cells.floor, 0).astype(float)
+    places = np.flatnonzero(among)
+    place, size = int(np.searchsorted(places, cell)), len(places)
+    up = np.full(size, highspy.kHighsInf)
+    down = (cells.value - cells.floor)[among].astype(float)
     for amount in amounts:
-        if -amount > down[cell]:
+        if -amount > down[place]:
             continue
-        model = _model(cells, up, down)
+        model = _model(cells, among, up, down)
         model.setOptionValue("presolve", "choose")
         model.setOptionValue("mip_max_nodes", NODES)
-        columns = np.arange(2 * cells.size, dtype=np.int32)
-        model.changeColsCost(len(columns), columns, np.concatenate([costs, costs]))
+        columns = np.arange(2 * size, dtype=np.int32)
+        model.changeColsCost(len(columns), columns, np.concatenate([costs[among], costs[among]]))
         kinds = np.full(len(columns), int(highspy.HighsVarType.kInteger), dtype=np.uint8)
         model.changeColsIntegrality(len(columns), columns, kinds)
-        model.changeColBounds(cell, max(amount, 0), up[cell] if amount > 0 else 0)
-        model.changeColBounds(cell + cells.size, max(-amount, 0), down[cell] if amount < 0 else 0)
+        model.changeColBounds(place, max(amount, 0), up[place] if amount > 0 else 0)
+        model.changeColBounds(place + size, max(-amount, 0), down[place] if amount < 0 else 0)
         model.run()
         halves = np.asarray(model.getSolution().col_value)
         if len(halves) == len(columns):
-            change = whole(cells, halves[: cells.size] - halves[cells.size :])
-            if change is not None and change[cell] * np.sign(amount) >= abs(amount):
-                return change
+            change = np.zeros(cells.size)
+            change[among] = halves[:size] - halves[size:]
+            found = whole(cells, change)
+            if found is not None and found[cell] * np.sign(amount) >= abs(amount):
+                return found
     return None
 
 
@@ -103,32 +113,38 @@ def whole(cells: Merged, change: Amounts) -> Whole | None:
     if np.abs(change - rounded).max() > 1e-5:
         return None
     moved = rounded.astype(np.int64)
-    adds_up = (
-        not len(cells.parent) or (np.add.reduceat(moved[cells.child], cells.start[:-1]) == moved[cells.parent]).all()
-    )
-    return moved if adds_up and (cells.value + moved >= cells.floor)[moved != 0].all() else None
+    if len(cells.parent) and (np.add.reduceat(moved[cells.child], cells.start[:-1]) != moved[cells.parent]).any():
+        return None
+    return moved if (cells.value + moved >= cells.floor)[moved != 0].all() else None
 
 
-def _model(cells: Merged, up: Amounts, down: Amounts) -> highspy.Highs:
+def _model(cells: Merged, among: Mask, up: Amounts, down: Amounts) -> highspy.Highs:
     model = highspy.Highs()
-    # one thread and no clock: the same table gives the same answer on any machine; presolve would cost the warm start
-    for name, setting in (("output_flag", False), ("threads", 1), ("presolve", "off"), ("solver", "simplex")):
+    settings: dict[str, bool | int | float | str] = {
+        "output_flag": False,
+        # one thread and no clock: the same table gives the same answer on any machine
+        "threads": 1,
+        # each question differs little from the last: presolve and perturbation would cost the warm start
+        "presolve": "off",
+        "solver": "simplex",
+        "dual_simplex_cost_perturbation_multiplier": 0.0,
+    }
+    for name, setting in settings.items():
         model.setOptionValue(name, setting)
-    size = cells.size
+    size = len(up)
     model.addVars(2 * size, np.zeros(2 * size), np.concatenate([up, down]))
-    widths = np.diff(cells.start)[cells.basis]
-    child = cells.child[np.repeat(cells.basis, np.diff(cells.start))]
-    starts = np.concatenate([[0], np.cumsum(widths)])
-    parent_at, child_at = (
-        starts[:-1] + np.arange(len(widths)),
-        np.arange(len(child)) + np.repeat(np.arange(len(widths)), widths) + 1,
+    sums = np.flatnonzero(cells.basis)
+    members = cells.basis[np.repeat(np.arange(len(cells.parent)), np.diff(cells.start))]
+    row = np.concatenate([np.arange(len(sums)), np.repeat(np.arange(len(sums)), np.diff(cells.start)[sums])])
+    cell = np.concatenate([cells.parent[sums], cells.child[members]])
+    sign = np.concatenate([np.ones(len(sums)), -np.ones(int(members.sum()))])
+    order = np.argsort(row[among[cell]], kind="stable")
+    row, cell, sign = row[among[cell]][order], cell[among[cell]][order], sign[among[cell]][order]
+    used, begin = np.unique(row, return_index=True)
+    place = (np.cumsum(among) - 1)[cell]
+    columns = np.stack([place, place + size], axis=1).ravel().astype(np.int32)
+    none = np.zeros(len(used))
+    model.addRows(
+        len(used), none, none, len(columns), (2 * begin).astype(np.int32), columns, np.stack([sign, -sign], 1).ravel()
     )
-    cell, sign = np.empty(len(child) + len(widths), np.int64), np.empty(len(child) + len(widths))
-    cell[parent_at], sign[parent_at] = cells.parent[cells.basis], 1
-    cell[child_at], sign[child_at] = child, -1
-    columns = np.stack([cell, cell + size], axis=1).ravel().astype(np.int32)
-    signs = np.stack([sign, -sign], axis=1).ravel()
-    begin = (2 * (starts[:-1] + np.arange(len(widths)))).astype(np.int32)
-    none = np.zeros(len(widths))
-    model.addRows(len(widths), none, none, len(columns), begin, columns, signs)
     return model

@@ -204,7 +204,10 @@ def _section(
         source=indicator.source,
         city=city,
         sentence=own.labels[sentence].format(
-            rate=city.rate, interval=city.interval, eligible=city.eligible, gap=city.gap
+            rate=city.rate,
+            interval=city.interval.replace("–", "–\u2060"),  # keeps a range on one line
+            eligible=city.eligible,
+            gap=city.gap,
         ),
         tiles=tuple((tile, districts[tile.code]) for tile in tile_map(areas, own.language).tiles),
         scale=scale_of([row.rate_tenths for row in districts.values() if row.rate_tenths is not None]),

@@ -102,8 +102,9 @@ def suppress(cells: Merged, rules: Disclosure) -> Suppression:
     if not cells.unsafe.any():
         return Suppression(cells.unsafe.copy(), np.zeros((0, cells.size), np.int64))
     costs = weights(cells)
-    changes, pool = Changes(cells), Pool(guarantee)
-    hidden = _hide(changes, pool, guarantee, costs)
+    pool = Pool(guarantee)
+    hidden = _hide(Changes(cells, np.ones(cells.size, bool)), pool, guarantee, costs)
+    changes = Changes(cells, hidden)
     hidden = _give_back(changes, pool, guarantee, costs, hidden)
     return _make_whole(changes, pool, guarantee, costs, hidden)
 
@@ -132,22 +133,28 @@ def _hide(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amounts) ->
     for cell in unsafe[np.argsort(-cells.value[unsafe], kind="stable")].tolist():
         if pool.protections[cell]:
             continue
-        found = next(filter(None, (changes.cheapest(cell, amount) for amount in guarantee.amounts(cell))), None)
+        found = _protect(changes, guarantee, cell)
         if found is None:
             continue
-        change = found[0]
-        for new in np.flatnonzero((change != 0) & ~hidden).tolist():
+        for new in np.flatnonzero((found != 0) & ~hidden).tolist():
             hidden[new] = True
             changes.price_one(new, TOUCH)
-        pool.add(change)
+        pool.add(found)
     return hidden
+
+
+def _protect(changes: Changes, guarantee: Guarantee, cell: int) -> Amounts | None:
+    for amount in guarantee.amounts(cell):
+        found = changes.cheapest(cell, amount)
+        if found is not None:
+            return found
+    return None
 
 
 def _give_back(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amounts, hidden: Mask) -> Mask:
     """Publish hidden safe cells again, costliest first, where every unsafe cell stays protected."""
     cells = guarantee.cells
     hidden = hidden.copy()
-    changes.close(np.flatnonzero(~hidden))
     changes.price(np.where(cells.unsafe, TOUCH, costs / costs.mean()))
     sums = _Sums(cells, hidden)
     extra = np.flatnonzero(hidden & ~cells.unsafe)
@@ -180,11 +187,11 @@ def _protect_again(changes: Changes, guarantee: Guarantee, bare: Whole, keep: Ca
     for cell in bare.tolist():
         if not waiting[cell]:
             continue
-        found = next(filter(None, (changes.cheapest(cell, amount) for amount in guarantee.amounts(cell))), None)
+        found = _protect(changes, guarantee, cell)
         if found is None:
             return False
-        keep(found[0])
-        waiting &= ~guarantee.protected_by(found[0])
+        keep(found)
+        waiting &= ~guarantee.protected_by(found)
     return True
 
 
@@ -212,7 +219,7 @@ def _make_whole(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amoun
         if bare[cell]:
             for amount in guarantee.amounts(cell):
                 found = changes.cheapest(cell, amount)
-                if found is not None and take(whole(cells, found[0])):
+                if found is not None and take(whole(cells, found)):
                     break
     prices = np.where(hidden, TOUCH, costs)
     for may_move in (hidden.copy(), np.ones(cells.size, bool)):

@@ -133,6 +133,8 @@ class FeedSource:
         for name in present:
             if name not in table.names:
                 self._remark(table.name, name, "the column is not one of the table's and was left out")
+        if path.suffix == ".csv" and quotation_marks(path) % 2:
+            raise SourceRefused("a quotation mark is not closed", "Double those within values", table.name)
         first = next(_batches(path, table.name), pl.DataFrame()).head(_SAMPLE_ROWS)
         for name in first.columns:
             if name in table.names and not _is_of_type(first[name], table.column(name)):
@@ -202,6 +204,12 @@ def csv_batches(
         yield rows
 
 
+def quotation_marks(path: Path) -> int:
+    """How many a file has; odd where a value has been opened and swallowed the rest of the file."""
+    with path.open("rb") as file:
+        return sum(chunk.count(b'"') for chunk in iter(lambda: file.read(1 << 22), b""))
+
+
 def rows_about(paths: list[Path]) -> int | None:
     """About how many rows files hold; None where one of them cannot be read."""
     total = 0
@@ -221,10 +229,6 @@ def rows_about(paths: list[Path]) -> int | None:
 def _batches(path: Path, table: str) -> Iterator[pl.DataFrame]:
     """Rows of a feed file in batches; SourceRefused where it cannot be read to its end."""
     if path.suffix == ".csv":
-        if _quotation_marks(path) % 2:
-            raise SourceRefused(
-                "a quotation mark is not closed", "Export it again, with quotation marks doubled", table
-            )
         yield from csv_batches(path, table, columns_of(path, table))
         return
 
@@ -252,12 +256,6 @@ def _arrow_rows(read: Callable[[], Iterator[Any]]) -> Iterator[pl.DataFrame | No
         failed = True
     if failed:
         yield None
-
-
-def _quotation_marks(path: Path) -> int:
-    """How many there are; odd where a value has been opened and swallowed the rest of the file."""
-    with path.open("rb") as file:
-        return sum(chunk.count(b'"') for chunk in iter(lambda: file.read(1 << 22), b""))
 
 
 def _is_of_type(values: pl.Series, column: Column) -> bool:

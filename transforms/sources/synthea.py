@@ -17,7 +17,7 @@ import polars as pl
 from schemas.areas import CITY, DISTRICT, MAJOR, UNKNOWN_AREA, complete_areas, load_areas
 from schemas.errors import SourceRefused, UsageRefused
 from transforms.sources import Remark
-from transforms.sources.feed import columns_of, csv_batches, rows_about
+from transforms.sources.feed import columns_of, csv_batches, quotation_marks, rows_about
 
 _EVENT_FILES = {
     "encounters": ("contact", "snomed"),
@@ -164,22 +164,24 @@ class SyntheaSource:
         def skipped() -> None:
             self._count(table, None, "rows with more or fewer fields than the header were left out", 1)
 
+        if quotation_marks(self._files[name]) % 2:
+            self._note(table, None, f"{name}.csv has a quotation mark too few: rows may have been read as one")
         return csv_batches(self._files[name], table, self._columns(name, table), skipped)
 
     def _has_events(self, name: str, table: str) -> bool:
         """Whether a file can be read as events; a remark where it cannot."""
         if name not in self._files:
-            self._missing(table, None, f"{name}.csv is missing")
+            self._note(table, None, f"{name}.csv is missing")
             return False
         if self._files[name].stat().st_size == 0:
-            self._missing(table, None, f"{name}.csv is empty")
+            self._note(table, None, f"{name}.csv is empty")
             return False
         present = self._columns(name, table)
         needed = {"person_id": ("PATIENT",), "event_date": ("START", "DATE")}
         needed |= {"code": ("CODE",)} if table != "contact" else {}
         lacking = [column for column, words in needed.items() if not set(words) & set(present)]
         for column in lacking:
-            self._missing(table, column, f"{name}.csv lacks the column and was left out")
+            self._note(table, column, f"{name}.csv lacks the column and was left out")
         return not lacking
 
     def _text(self, rows: pl.DataFrame, table: str, column: str, *words: str) -> pl.Expr:
@@ -187,7 +189,7 @@ class SyntheaSource:
         for word in words:
             if word in rows.columns:
                 return _stripped(word)
-        self._missing(table, column, f"there is no {words[0]} column")
+        self._note(table, column, f"there is no {words[0]} column")
         return _ABSENT
 
     def _day(self, rows: pl.DataFrame, table: str, column: str, *words: str) -> pl.Expr:
@@ -211,7 +213,7 @@ class SyntheaSource:
             self._geography = geography(places)
         return self._geography
 
-    def _missing(self, table: str, column: str | None, rule: str) -> None:
+    def _note(self, table: str, column: str | None, rule: str) -> None:
         self._remarks[table, column, rule] = None
 
     def _count(self, table: str, column: str | None, rule: str, count: int) -> None:

@@ -1,6 +1,6 @@
 """A block of persons, and what is planned for it before any row is drawn: conditions, lasting services, missed care."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -82,6 +82,12 @@ class Block:
         return self.people.last
 
     @property
+    def is_resident(self) -> Flags:
+        """Who lives, and lives here, after the as-of date as far as is known."""
+        resident: Flags = (self.people.death == NEVER) & (self.people.left == NEVER)
+        return resident
+
+    @property
     def age(self) -> Floats:
         """Years of age on the as-of date or at death."""
         years: Floats = (np.minimum(self.people.death, self.as_of) - self.people.birth) / DAYS_A_YEAR
@@ -117,18 +123,17 @@ def plan(number: int, people: Population, profile: Profile, years: int, as_of: i
         lacks={},
         is_out_of_touch=np.zeros(len(people.birth), dtype=np.bool_),
     )
-    block.services.update(_services(block))
+    block = replace(block, services=_services(block))
     rng = block.rng("gaps")
-    block.is_out_of_touch[:] = (
-        (rng.random(block.size) < block.missed(OUT_OF_TOUCH))
-        & (block.age >= OUT_OF_TOUCH_AGE)
-        & np.all([first == NEVER for first, _ in block.services.values()], axis=0)
-    )
-    for name, gap in GAPS.items():
-        missed = rng.random(block.size) < block.missed(gap.share)
-        block.lacks[name] = block.has(gap.condition) & (missed | block.is_out_of_touch)
-    block.lacks["mmr"] = rng.random(block.size) < block.missed(MMR_MISSED, 1.5)
-    return block
+    unserved = np.all([first == NEVER for first, _ in block.services.values()], axis=0)
+    old = block.age >= OUT_OF_TOUCH_AGE
+    out_of_touch = old & unserved & (rng.random(block.size) < block.missed(OUT_OF_TOUCH))
+    lacks = {
+        name: block.has(gap.condition) & (out_of_touch | (rng.random(block.size) < block.missed(gap.share)))
+        for name, gap in GAPS.items()
+    }
+    lacks["mmr"] = rng.random(block.size) < block.missed(MMR_MISSED, 1.5)
+    return replace(block, lacks=lacks, is_out_of_touch=out_of_touch)
 
 
 def _services(block: Block) -> dict[str, tuple[Days, Days]]:

@@ -23,9 +23,8 @@ _ANSWERED_AFTER = {0: 45.0, 1: 30, 2: 15, 3: 10}
 def appointments(block: Block) -> Rows:
     """Appointments on days of the window and up to four months ahead, and those booked instead of missed ones."""
     rng, age = block.rng("appointments"), block.age
-    yearly = np.select([age < 16, age < 65, age < 75], [0.7, 0.85, 1.3], 1.6) * np.exp(0.05 * block.deprivation)
-    is_here = block.last == block.as_of
-    until = np.where(is_here, block.as_of + BOOKED_AHEAD_DAYS, block.last).astype(np.int32)
+    yearly = np.select([age < 16, age < 65, age < 75], [0.8, 1.0, 1.5], 1.8) * np.exp(0.05 * block.deprivation)
+    until = np.where(block.is_resident, block.as_of + BOOKED_AHEAD_DAYS, block.last).astype(np.int32)
     person, day = arrivals(rng, yearly, block.first, until)
     lead = (rng.exponential(24, len(day)) + 1).astype(np.int32)
     booked = np.maximum(day - lead, block.first[person])
@@ -48,7 +47,7 @@ def appointment_contacts(booked: Rows) -> Rows:
 def contact_requests(block: Block) -> Rows:
     """Requests to be called back, answered within three days, later or not at all."""
     rng = block.rng("requests")
-    yearly = np.where(block.age < 65, 0.35, 0.55) * np.exp(0.1 * block.deprivation)
+    yearly = np.where(block.age < 65, 0.4, 0.65) * np.exp(0.1 * block.deprivation)
     person, day = arrivals(rng, yearly, block.first, block.last)
     day = working_day(day)
     size = len(person)
@@ -112,8 +111,8 @@ def _booked_again(block: Block, rng: np.random.Generator, rows: Rows) -> Rows:
     again = fell_through & ~ended & (rng.random(len(rows)) > block.missed(_NOT_BOOKED_AGAIN)[rows.person])
     missed = rows.take(again)
     booked = missed.days["status_date"] + whole(rng, 0, 10, len(missed))
-    day = working_day(np.maximum(booked, missed.days["event_date"]) + whole(rng, 5, 45, len(missed)))
-    known = (booked <= block.as_of) & ((day <= block.last[missed.person]) | (block.last == block.as_of)[missed.person])
+    day = working_day(np.maximum(booked, missed.days["event_date"]) + whole(rng, 7, 45, len(missed)))
+    known = (booked <= block.as_of) & ((day <= block.last[missed.person]) | block.is_resident[missed.person])
     return _kept_or_not(block, rng, missed.person[known], day[known], booked[known], missed.words["specialty"][known])
 
 

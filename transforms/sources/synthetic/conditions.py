@@ -35,7 +35,7 @@ class Condition:
 CONDITIONS = {
     "type_1_diabetes": Condition({"E10.9": 8, "E10.3": 1, "icpc2:T89": 1}, 0.006, 8, 3, 15, youngest=2),
     "type_2_diabetes": Condition(
-        {"E11.9": 14, "E11.2": 1, "E11.4": 1, "icpc2:T90": 2}, 0.21, 66, 9, 8, youngest=25, male=1.3, deprivation=0.3
+        {"E11.9": 14, "E11.2": 1, "E11.4": 1, "icpc2:T90": 2}, 0.24, 66, 9, 8, youngest=25, male=1.3, deprivation=0.3
     ),
     "hypertension": Condition(
         {"I10": 16, "I11.9": 1, "icpc2:K86": 2, "icpc2:K87": 1}, 0.55, 60, 9, 9, youngest=25, deprivation=0.12
@@ -43,7 +43,7 @@ CONDITIONS = {
     "arterial_disease": Condition(
         {"I20.9": 2, "I25.1": 4, "I25.9": 2, "I21.9": 2, "I63.9": 3, "I70.2": 2, "G45.9": 1, "icpc2:K76": 1},
         0.42,
-        80,
+        77,
         8,
         6,
         youngest=35,
@@ -68,6 +68,7 @@ CONDITIONS = {
     "asthma": Condition({"J45.9": 5, "J45.1": 2, "icpc2:R96": 1}, 0.08, 12, 5, 10, youngest=4, deprivation=0.1),
     "hypothyroidism": Condition({"E03.9": 6, "icpc2:T86": 1}, 0.11, 55, 10, 8, youngest=20, male=0.25),
     "atrial_fibrillation": Condition({"I48.9": 5, "I48.0": 2, "icpc2:K78": 1}, 0.28, 82, 6, 4, youngest=40, male=1.3),
+    "heart_failure": Condition({"I50.9": 6, "I50.1": 1, "icpc2:K77": 1}, 0.22, 85, 6, 3, youngest=45, deprivation=0.15),
     "kidney_disease": Condition({"N18.3": 6, "N18.4": 1}, 0.2, 83, 6, 4, youngest=40),
     "gestational_diabetes": Condition({"O24.4": 1}, 0.035, 28, 2, 4, youngest=22, oldest=46, male=0.0),
 }

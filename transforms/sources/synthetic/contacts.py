@@ -40,7 +40,7 @@ _NO_FOLLOW_UP = {"depression": 0.28, "substance_use": 0.38}
 def everyday_contacts(block: Block) -> Rows:
     """Contacts of no particular reason, by age and deprivation; fewer meetings and more calls in the pandemic."""
     rng, age = block.rng("everyday contacts"), block.age
-    yearly = np.select([age < 2, age < 16, age < 65, age < 75, age < 85], [1.2, 2.3, 2.6, 3.5, 4.6], 6.0)
+    yearly = np.select([age < 2, age < 16, age < 65, age < 75, age < 85], [1.6, 2.9, 3.2, 4.3, 5.6], 7.0)
     person, day = arrivals(rng, yearly * np.exp(0.1 * block.deprivation), block.first, block.last)
     kind = np.zeros(len(person), dtype=np.int32)
     for weights, has in ((_CHILD, age < 16), (_ADULT, (age >= 16) & (age < 65)), (_OLD, age >= 65)):

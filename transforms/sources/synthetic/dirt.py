@@ -93,7 +93,7 @@ def _for_someone_else(block: Block, rng: np.random.Generator, rows: Rows) -> Row
         if name in ("event_date", "booked_date"):
             lived &= (days >= block.people.first[person]) & ((days <= block.last[person]) | (days > block.as_of))
     wrong = replace(wrong, person=person).with_words(is_retracted=np.ones(len(wrong), dtype=np.int32))
-    return wrong.take(lived & (block.last[person] == block.as_of))
+    return wrong.take(lived & block.is_resident[person])
 
 
 def _spelt_differently(rng: np.random.Generator, table: str, rows: Rows, counts: dict[str, int]) -> Rows:

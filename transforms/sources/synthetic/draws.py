@@ -77,7 +77,8 @@ def choose(rng: np.random.Generator, weights: Mapping[int, float], size: int) ->
     """One of the keys for each, as often as its weight says."""
     edges = np.cumsum(list(weights.values()))
     place = np.searchsorted(edges, rng.random(size) * edges[-1], side="right")
-    return np.array(list(weights), dtype=np.int32)[np.minimum(place, len(weights) - 1)]
+    chosen: Places = np.array(list(weights), dtype=np.int32)[np.minimum(place, len(weights) - 1)]
+    return chosen
 
 
 def working_day(day: Days) -> Days:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from schemas.areas import load_areas
 from schemas.errors import UsageRefused
+from transforms.sources.feed import FORMAT
 from transforms.sources.synthetic.source import SyntheticSource
 
-FEED_FORMAT = "caregap-feed/1"
 FEED_FILE = "feed.toml"
 
 
@@ -50,7 +50,7 @@ def write_feed(
 
 def _description(source: SyntheticSource, rows: dict[str, int]) -> str:
     lines = [
-        f'format = "{FEED_FORMAT}"',
+        f'format = "{FORMAT}"',
         f'identifier = "{source.identifier}"',
         f"generated = {str(source.generated).lower()}",
         f"as_of = {source.as_of.isoformat()}",

@@ -120,7 +120,7 @@ def measurements(block: Block, rounds: Rounds) -> Rows:
         parts += _measured(block, rng, measure, rounds.person[chosen], rounds.day[chosen], level)
         if measure == "hba1c":
             parts += _checked_again(block, rng, joined(parts), level)
-    rate = np.where(block.age >= 18, 0.55, 0.1) * np.exp(0.1 * (block.age > 60))
+    rate = np.where(block.age >= 18, 0.75, 0.12) * np.exp(0.1 * (block.age > 60))
     person, day = arrivals(rng, rate, block.first, block.last)
     for measure, share in _SCREENED.items():
         chosen = rng.random(len(person)) < share

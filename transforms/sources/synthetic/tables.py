@@ -81,7 +81,7 @@ def _rows(block: Block) -> dict[str, Rows]:
 def _within(block: Block, table: str, rows: Rows, first: Days) -> Rows:
     """Rows on days that the person lived to see: here, or anywhere for what is told at the first visit."""
     day = rows.days["event_date"]
-    ahead = (table == "appointment") & (block.last == block.as_of)[rows.person]
+    ahead = (table == "appointment") & block.is_resident[rows.person]
     return rows.take((day >= first[rows.person]) & ((day <= block.last[rows.person]) | ahead))
 
 

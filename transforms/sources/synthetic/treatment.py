@@ -114,7 +114,7 @@ def medicines(block: Block) -> Rows:
                 ~(block.lacks[therapy.lack][refills.person] & (day > block.as_of - _stopped(therapy)))
             )
         parts.append(refills)
-    person, day = arrivals(rng, np.full(block.size, 0.8), block.first, block.last)
+    person, day = arrivals(rng, np.full(block.size, 1.05), block.first, block.last)
     code = choose(rng, {MEDICATION[name]: weight for name, weight in _ACUTE_MEDICINES.items()}, len(person))
     supplied = choose(rng, {7: 3.0, 10: 4, 14: 1, 30: 2}, len(person))
     parts.append(rows_of(person, day, days_supplied=supplied, medication=code))

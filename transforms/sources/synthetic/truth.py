@@ -1,9 +1,11 @@
 """Who has which gap, known from what was planned and not from the rows.
 
-Truth is given for the indicators whose care is planted person by person. It says nothing (null) where the state hangs
-on a boundary day or on a choice of the indicator: a birthday or a diagnosis about the limit, a recent arrival, a
-refusal, a restriction, an institution.
+Truth is given for those indicators of `schemas.indicators` whose care is planted person by person. It says nothing
+(null) where the state hangs on a boundary day or on a choice of the indicator: a birthday or a diagnosis about the
+limit, a recent arrival, a refusal, a restriction, an institution.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -20,16 +22,29 @@ GAP_SCHEMA = {
     "is_open": pl.Boolean(),
 }
 """One row per person and indicator whose condition or age makes the person a candidate."""
-_INDICATORS = {
-    "diabetes_hba1c_missing": ("hba1c", 16),
-    "hypertension_blood_pressure_missing": ("blood_pressure", 18),
+
+
+@dataclass(frozen=True)
+class _Planted:
+    """An indicator of a lasting condition: the care it asks for, the ages it is for, and how long after diagnosis."""
+
+    lack: str
+    from_age: int
+    below_age: int
+    waits_days: int
+
+
+_PLANTED = {
+    "CG01": _Planted("hba1c", 16, 200, 365),
+    "CG04": _Planted("blood_pressure", 18, 200, 0),
+    "CG05": _Planted("ldl", 18, 86, 0),
 }
-"""Indicator: the planted gap, and the age from which it counts."""
+_MMR = "CG08"
 _SLACK, _MONTH = 5, 36
 """Days about a boundary for which nothing is said: months differ in length, and a date of birth may be cut to the first
 of its month, which makes a person older."""
 _SETTLED = 400
-"""Days after arrival from which care that is missing is missed, not given elsewhere."""
+"""Days after arrival or diagnosis from which care that is missing is missed, not given elsewhere or not yet due."""
 
 
 def gap_truth(block: Block, codes: pl.Series, restrictions: Rows, vaccinations: Rows) -> pl.DataFrame:
@@ -39,19 +54,21 @@ def gap_truth(block: Block, codes: pl.Series, restrictions: Rows, vaccinations: 
     unclear[restrictions.person] = True
     for name in ("round_the_clock_care", "palliative_care"):
         unclear |= block.services[name][0] < NEVER
-    resident = (people.death == NEVER) & (people.left == NEVER)
+    resident = block.is_resident
     born_here = people.arrived == NEVER
     frames = []
-    for indicator, (lack, adult) in _INDICATORS.items():
-        onset = block.onset[GAPS[lack].condition]
-        since = block.as_of - people.birth - adult * DAYS_A_YEAR
-        old_enough, known = since > _SLACK, onset < block.as_of - 365 - _SLACK
-        settled = born_here | (people.arrived < block.as_of - _SETTLED)
-        surely = resident & ~unclear & settled & old_enough & known
-        never = ~resident | (since < -_MONTH) | (onset > block.as_of - 365 + _SLACK)
-        frames.append(_frame(codes, indicator, onset <= block.as_of, surely, never, block.lacks[lack]))
-    unclear[_without_mmr_by_choice(vaccinations)] = True
     age = block.as_of - people.birth
+    for indicator, planted in _PLANTED.items():
+        onset = block.onset[GAPS[planted.lack].condition]
+        youngest, oldest = planted.from_age * DAYS_A_YEAR, planted.below_age * DAYS_A_YEAR
+        inside = (age > youngest + _SLACK) & (age < oldest - _MONTH)
+        outside = (age < youngest - _MONTH) | (age > oldest + _SLACK)
+        settled = born_here | (people.arrived < block.as_of - _SETTLED)
+        known = onset < block.as_of - _SETTLED
+        surely = resident & ~unclear & inside & settled & known
+        never = ~resident | outside | (onset > block.as_of - planted.waits_days + _SLACK)
+        frames.append(_frame(codes, indicator, onset <= block.as_of, surely, never, block.lacks[planted.lack]))
+    unclear[_without_mmr_by_choice(vaccinations)] = True
     two, three = 2 * DAYS_A_YEAR, 3 * DAYS_A_YEAR
     inside = (age > two + _SLACK) & (age < three - _MONTH)
     outside = (age < two - _MONTH) | (age > three + _SLACK)
@@ -59,14 +76,15 @@ def gap_truth(block: Block, codes: pl.Series, restrictions: Rows, vaccinations: 
     passing = ~born_here & (people.arrived > block.as_of - 170)
     candidate = (age > two - 60) & (age < three + 60)
     surely, never = resident & ~unclear & inside & settled, ~resident | outside | passing
-    frames.append(_frame(codes, "mmr_missing_at_two", candidate, surely, never, block.lacks["mmr"]))
+    frames.append(_frame(codes, _MMR, candidate, surely, never, block.lacks["mmr"]))
     return pl.concat(frames)
 
 
 def _without_mmr_by_choice(vaccinations: Rows) -> Places:
     decided = [VACCINATION_STATUS["refused"], VACCINATION_STATUS["contraindicated"]]
     chosen = np.isin(vaccinations.words["vaccination_status"], decided)
-    return vaccinations.person[chosen & (vaccinations.words["vaccine"] == VACCINE["J07BD52"])]
+    person: Places = vaccinations.person[chosen & (vaccinations.words["vaccine"] == VACCINE["J07BD52"])]
+    return person
 
 
 def _frame(

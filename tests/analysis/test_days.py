@@ -1,0 +1,50 @@
+"""Windows and masks of days against plain dates."""
+
+from datetime import date, timedelta
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.indicators import Period
+from tests.analysis.oracle import back
+from transforms.analysis.days import FAR_FUTURE, FAR_PAST, age_masks, day_numbers, days_before, masks_between
+
+DAYS = st.dates(date(1900, 1, 1), date(2100, 12, 31))
+
+
+@given(day=DAYS, months=st.integers(0, 1200))
+def test_months_earlier_are_those_of_the_calendar(day: date, months: int) -> None:
+    if back(date(2100, 1, 1), months) < date(1, 1, 1):
+        return
+    assert (
+        days_before(day_numbers([day]), Period(months, "months")).tolist() == day_numbers([back(day, months)]).tolist()
+    )
+
+
+@given(day=DAYS, count=st.integers(0, 5000))
+def test_days_earlier_are_counted(day: date, count: int) -> None:
+    expected = day_numbers([day - timedelta(days=count)])
+    assert days_before(day_numbers([day]), Period(count, "days")).tolist() == expected.tolist()
+
+
+@given(as_ofs=st.lists(DAYS, min_size=1, max_size=32), days=st.lists(DAYS, min_size=1, max_size=20))
+def test_a_mask_has_a_bit_for_each_date_that_the_day_counts_for(as_ofs: list[date], days: list[date]) -> None:
+    until = day_numbers(as_ofs)
+    found = masks_between(day_numbers(days), days_before(until, Period(12, "months")), until)
+    for day, mask in zip(days, found.tolist(), strict=True):
+        assert mask == sum(1 << bit for bit, as_of in enumerate(as_ofs) if back(as_of, 12) < day <= as_of)
+
+
+def test_open_ends_reach_as_far_as_days_go() -> None:
+    as_ofs = day_numbers([date(2020, 1, 1), date(2021, 1, 1)])
+    days = np.array([FAR_PAST, as_ofs[0], as_ofs[0] + 1, FAR_FUTURE], dtype=np.int32)
+    assert masks_between(days, FAR_PAST, as_ofs).tolist() == [3, 3, 2, 0]
+    assert masks_between(days, as_ofs, FAR_FUTURE).tolist() == [0, 0, 1, 3]
+
+
+def test_a_person_born_on_29_february_comes_of_age_on_1_march() -> None:
+    births = day_numbers([date(2004, 2, 29)])
+    as_ofs = day_numbers([date(2022, 2, 28), date(2022, 3, 1)])
+    assert age_masks(births, (18 * 12, None), as_ofs).tolist() == [0b10]
+    assert age_masks(births, (0, 18 * 12), as_ofs).tolist() == [0b01]

@@ -1,0 +1,170 @@
+"""What is wrong in a definition or a code list is refused with the file, the place in it and the mend."""
+
+from pathlib import Path
+
+import pytest
+
+from schemas.codelists import CODE_SYSTEMS, LANGUAGES, load_codelists, parse_codelist
+from schemas.errors import UsageRefused
+from schemas.indicators import load_indicators
+from schemas.tables import TABLES
+from transforms.analysis.compiling import compile_indicator
+from transforms.analysis.explain import check_indicators, explain
+
+INDICATORS = load_indicators()
+
+GOOD = """
+id = "XX01"
+version = 1
+source = "A guideline"
+exclusions = ["died"]
+title = { fi = "a", sv = "b", en = "c" }
+description = { fi = "a", sv = "b", en = "c" }
+population = { table = "diagnosis", codes = ["diabetes"], active = true }
+closed = { table = "measurement", codes = ["hba1c"], within = "12 months" }
+"""
+
+
+def check(folder: Path, text: str, name: str = "XX01.toml") -> None:
+    (folder / name).write_text(text, "utf-8")
+    check_indicators(folder)
+
+
+def test_the_projects_own_definitions_hold() -> None:
+    assert set(check_indicators()) == {"CG01", "CG04", "CG05", "CG08", "CG11", "CG14"}
+
+
+def test_a_good_definition_is_taken(tmp_path: Path) -> None:
+    check(tmp_path, GOOD)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "words"),
+    [
+        ('id = "XX01"', 'id = "XX02"', "XX01.toml.id", "name of the file"),
+        ("version = 1", "version = 0", "XX01.toml.version", "whole number"),
+        ('source = "A guideline"', 'source = " "', "XX01.toml.source", "empty"),
+        ('source = "A guideline"', "", "XX01.toml.source", "missing"),
+        ("version = 1", "version = 1\ncolour = 1", "XX01.toml.colour", "unknown"),
+        ("version = 1", "version 1", "XX01.toml", "not valid TOML"),
+        ('title = { fi = "a", sv = "b",', 'title = { fi = "a",', "XX01.toml.title.sv", "missing"),
+        ('title = { fi = "a",', 'title = { fi = " ",', "XX01.toml.title.fi", "missing"),
+        ('title = { fi = "a",', 'title = { no = "a", fi = "a",', "XX01.toml.title", "fi, sv and en"),
+        ('["died"]', '["died", "tired"]', "XX01.toml.exclusions[2]", "unknown"),
+        ('["died"]', '["died", "died"]', "XX01.toml.exclusions", "twice"),
+        ('["diabetes"]', '["diabets"]', "XX01.toml.population.codes", "no such code list"),
+        ('["diabetes"]', '["hba1c"]', "XX01.toml.population.codes", "no code of hba1c can stand in diagnosis"),
+        ('["diabetes"]', "[]", "XX01.toml.population.codes", "names no code list"),
+        ('["diabetes"]', '["diabetes", "diabetes"]', "XX01.toml.population.codes", "twice"),
+        ('table = "diagnosis"', 'table = "diagnoses"', "XX01.toml.population.table", "no such table"),
+        ('table = "diagnosis"', 'table = "residence"', "XX01.toml.population.table", "no such table"),
+        ("active = true", 'active = "yes"', "XX01.toml.population.active", "true or false"),
+        ("active = true", "actve = true", "XX01.toml.population.actve", "unknown"),
+        ("active = true", 'within = "1 fortnight"', "XX01.toml.population.within", "length of time"),
+        ("active = true", 'from_age = "30 days"', "XX01.toml.population.from_age", "months or years"),
+        ("active = true", "at_least = 0", "XX01.toml.population.at_least", "at least 1"),
+        ("active = true", 'distinct = "code"', "XX01.toml.population.distinct", "says nothing"),
+        ("active = true", 'at_least = 2, distinct = "kind"', "XX01.toml.population.distinct", "told apart"),
+        ("active = true", 'at_least = 2, distinct = "code_list"', "XX01.toml.population.at_least", "more than"),
+        ("active = true", 'where = { stage = "x" }', "XX01.toml.population.where.stage", "no such column"),
+        ('within = "12 months"', "active = true", "XX01.toml.closed.active", "end_date"),
+        ("closed = {", "closed = { died = true,", "XX01.toml.closed", "kind of clause"),
+        ("closed = {", "closed = { all = [{ dead = true }] } #", "XX01.toml.closed.all[1]", "kind of clause"),
+        ("closed = {", "closed = { all = [] } #", "XX01.toml.closed.all", "list of clauses"),
+        ("closed = {", "closed = { died = false } #", "XX01.toml.closed.died", "only be true"),
+        ("closed = {", "closed = 1 #", "XX01.toml.closed", "must be a table"),
+        ("closed = {", "closed = { age_years = { from = 16, to = 10 } } #", "XX01.toml.closed.age_years.to", "16"),
+        ("closed = {", "closed = { age_years = {} } #", "XX01.toml.closed.age_years", "bounds"),
+        (
+            "closed = {",
+            'closed = { table = "vaccination", where = { status = "lost" } } #',
+            "XX01.toml.closed.where.status",
+            "given, refused, contraindicated",
+        ),
+        (
+            "closed = {",
+            "closed = { at_least = 2, of = [{ died = true }] } #",
+            "XX01.toml.closed.at_least",
+            "more than the clauses",
+        ),
+        ("closed = {", 'closed = { select = "../counts" } #', "XX01.toml.closed.select", "not the name"),
+        ("closed = {", 'closed = { select = "no_such" } #', "XX01.toml.select", "no SELECT no_such"),
+        ("closed = {", 'closed = { select = "counts" } #', "XX01.toml.select", "cannot be used"),
+        (
+            "closed = {",
+            'closed = { select = "provider_cancelled", where = { colour = true } } #',
+            "XX01.toml.where.colour",
+            "no such column",
+        ),
+    ],
+)
+def test_a_slip_is_refused_with_its_place(old: str, new: str, place: str, words: str, tmp_path: Path) -> None:
+    assert old in GOOD
+    with pytest.raises(UsageRefused) as refused:
+        check(tmp_path, GOOD.replace(old, new, 1))
+    assert str(refused.value).startswith(f"{place}: ")
+    assert words in str(refused.value)
+
+
+def test_a_reason_of_its_own_must_be_used_and_be_named_in_every_language(tmp_path: Path) -> None:
+    own = '[exclusion.tired]\nfi = "a"\nsv = "b"\nen = "c"\nwhen = { died = true }\n'
+    check(tmp_path, GOOD.replace('["died"]', '["died", "tired"]') + own)
+    with pytest.raises(UsageRefused, match=r"exclusion\.tired|tired: the reason is defined and not used"):
+        check(tmp_path, GOOD + own)
+    with pytest.raises(UsageRefused, match=r"exclusion\.tired\.en: the language is missing"):
+        check(tmp_path, GOOD.replace('["died"]', '["tired"]') + own.replace('en = "c"\n', ""))
+    with pytest.raises(UsageRefused, match=r"exclusion\.tired: the clause is missing"):
+        check(tmp_path, GOOD.replace('["died"]', '["tired"]') + own.replace("when = { died = true }\n", ""))
+
+
+CODELIST = 'source = "A register"\ntitle = { fi = "a", sv = "b", en = "c" }\n[codes]\nicd10 = ["E10"]\n'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "words"),
+    [
+        ('icd10 = ["E10"]', "icd10 = []", "x.toml.codes.icd10", "empty"),
+        ('icd10 = ["E10"]', 'icd10 = [""]', "x.toml.codes.icd10", "number 1 is not written"),
+        ('icd10 = ["E10"]', 'icd10 = ["E10", "e11"]', "x.toml.codes.icd10", "number 2 is not written"),
+        ('icd10 = ["E10"]', "icd10 = [10]", "x.toml.codes.icd10", "number 1 is not written"),
+        ('icd10 = ["E10"]', 'icd10 = ["E10", "E10"]', "x.toml.codes.icd10", "twice"),
+        ('icd10 = ["E10"]', 'icd11 = ["E10"]', "x.toml.codes.icd11", "code system is unknown"),
+        ('icd10 = ["E10"]', "", "x.toml.codes", "no codes"),
+        ('source = "A register"', 'source = ""', "x.toml", "source of the codes is missing"),
+        ('sv = "b", ', "", "x.toml.title.sv", "language is missing"),
+        ("title =", "name = 1\ntitle =", "x.toml.name", "unknown"),
+    ],
+)
+def test_a_slip_in_a_code_list_is_refused_with_its_place(old: str, new: str, place: str, words: str) -> None:
+    parse_codelist("x.toml", CODELIST)
+    assert old in CODELIST
+    with pytest.raises(UsageRefused) as refused:
+        parse_codelist("x.toml", CODELIST.replace(old, new, 1))
+    assert str(refused.value).startswith(f"{place}: ")
+    assert words in str(refused.value)
+
+
+def test_every_code_list_is_used_by_an_indicator() -> None:
+    assert {name for indicator in INDICATORS.values() for name in indicator.codelists} == set(load_codelists())
+
+
+def test_code_systems_are_those_of_the_tables() -> None:
+    tables = [table for table in TABLES.values() if "code_system" in table.names]
+    assert {term for table in tables for term in table.column("code_system").terms} == set(CODE_SYSTEMS)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("indicator", INDICATORS.values(), ids=INDICATORS)
+def test_an_explanation_holds_the_words_the_codes_and_the_sql(indicator: object, language: str) -> None:
+    found = INDICATORS[getattr(indicator, "id", "")]
+    text = explain(found, language)
+    assert text.startswith(f"{found.id} {found.title[language]}")
+    assert found.description[language] in text
+    assert all(exclusion.label[language] in text for exclusion in found.exclusions)
+    assert compile_indicator(found) in text
+    assert all(f"({name})" in text for name in found.codelists)
+
+
+def test_an_explanation_in_another_language_is_refused() -> None:
+    with pytest.raises(UsageRefused, match="fi, sv, en"):
+        explain(INDICATORS["CG01"], "no")
