@@ -13,9 +13,10 @@ from disclosure_oracle import cell_of, possible_values
 from hypothesis import HealthCheck, given, settings
 
 from schemas.errors import DisclosureRefused
+from transforms.release.guarantee import Guarantee
 from transforms.release.protect import Protected, describe, protect_counts, verify, write_protected
 from transforms.release.spec import Spec
-from transforms.release.suppress import Guarantee, suppress
+from transforms.release.suppress import suppress
 from transforms.release.tables import build_blocks
 
 SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

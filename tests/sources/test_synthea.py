@@ -284,6 +284,13 @@ def test_cities_are_districts_and_states_are_major_districts(tmp_path: Path) -> 
     ]
 
 
+def test_cities_without_a_state_are_districts_too(tmp_path: Path) -> None:
+    source = SyntheaSource(folder(tmp_path, {"patients": f"Id,BIRTHDATE,CITY\n{ANNA},1950-02-03,Old Town\n"}))
+    areas, (code,) = source.areas(), read(source)["residence"]["area_code"]
+    assert areas is not None
+    assert areas.filter(pl.col("code") == code)["level"].to_list() == ["district"]
+
+
 def test_codes_of_places_are_plain_and_each_stands_for_one_place() -> None:
     cities = ["Salem", "salem", "Salem.", "Sålem", "東京", "Unknown", None]
     places = pl.DataFrame(

@@ -409,6 +409,12 @@ def test_rows_do_not_depend_on_how_many_blocks_are_read_together() -> None:
     assert apart.truth()["gaps"].equals(together.truth()["gaps"])
 
 
+def test_blocks_draw_different_lives() -> None:
+    batches = SyntheticSource(2 * BLOCK_PERSONS, 1, AS_OF, 5, blocks_together=1).batches()
+    one, other = [frame.head(BLOCK_PERSONS) for table, frame in batches if table == "residence"]
+    assert (one["street_address"] == other["street_address"]).mean() < 0.02
+
+
 def test_persons_come_first() -> None:
     tables = [table for table, _ in SyntheticSource(BLOCK_PERSONS + 1, 1, AS_OF, 5, blocks_together=1).batches()]
     assert tables[:2] == ["person", "person"]

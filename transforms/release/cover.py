@@ -7,8 +7,8 @@ leaves an unsafe cell known, the dual of that proof names the cells of which one
 import highspy
 import numpy as np
 
+from transforms.release.guarantee import Guarantee
 from transforms.release.linear import Amounts, sums_model
-from transforms.release.suppress import Guarantee
 from transforms.release.tables import Mask, Whole
 
 GAP = 0.002
@@ -108,17 +108,16 @@ class Cover:
 
     def _reach(self, place: int, amount: float, low: Amounts, high: Amounts) -> Amounts | None:
         """None where an unsafe cell can move by the amount; else, of each cell, what opening it further would give."""
-        model, sign = self._moves, float(np.sign(amount))
+        model = self._moves
         model.changeColsBounds(len(self._at), self._columns, low, high)
         model.changeColBounds(place, *((0.0, 2 * amount) if amount > 0 else (2 * amount, 0.0)))
-        model.changeColCost(place, sign)
+        model.changeColCost(place, float(np.sign(amount)))
         model.run()
         reached = model.getInfo().objective_function_value
-        slopes = np.asarray(model.getSolution().col_dual) * sign if reached < abs(amount) - 1e-6 else None
+        slopes = np.asarray(model.getSolution().col_dual)
         model.changeColCost(place, 0.0)
-        if slopes is None:
+        if reached >= abs(amount) - 1e-6:
             return None
-        slopes = slopes * sign
         slopes[place] = 0
         return slopes
 

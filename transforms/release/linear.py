@@ -119,6 +119,16 @@ def whole(cells: Merged, change: Amounts) -> Whole | None:
 
 
 def _model(cells: Merged, among: Mask, up: Amounts, down: Amounts) -> highspy.Highs:
+    """The sums over changes of some cells, each in two halves: first a column up for each, then a column down."""
+    return _sums(cells, among, np.zeros(2 * len(up)), np.concatenate([up, down]), halves=True)
+
+
+def sums_model(cells: Merged, among: Mask, low: Amounts, high: Amounts) -> highspy.Highs:
+    """The sums over changes of some cells, one column for each."""
+    return _sums(cells, among, low, high, halves=False)
+
+
+def _sums(cells: Merged, among: Mask, low: Amounts, high: Amounts, *, halves: bool) -> highspy.Highs:
     model = highspy.Highs()
     settings: dict[str, bool | int | float | str] = {
         "output_flag": False,
@@ -131,8 +141,7 @@ def _model(cells: Merged, among: Mask, up: Amounts, down: Amounts) -> highspy.Hi
     }
     for name, setting in settings.items():
         model.setOptionValue(name, setting)
-    size = len(up)
-    model.addVars(2 * size, np.zeros(2 * size), np.concatenate([up, down]))
+    model.addVars(len(low), low, high)
     sums = np.flatnonzero(cells.basis)
     members = cells.basis[np.repeat(np.arange(len(cells.parent)), np.diff(cells.start))]
     row = np.concatenate([np.arange(len(sums)), np.repeat(np.arange(len(sums)), np.diff(cells.start)[sums])])
@@ -142,9 +151,10 @@ def _model(cells: Merged, among: Mask, up: Amounts, down: Amounts) -> highspy.Hi
     row, cell, sign = row[among[cell]][order], cell[among[cell]][order], sign[among[cell]][order]
     used, begin = np.unique(row, return_index=True)
     place = (np.cumsum(among) - 1)[cell]
-    columns = np.stack([place, place + size], axis=1).ravel().astype(np.int32)
+    if halves:
+        begin = 2 * begin
+        place = np.stack([place, place + int(among.sum())], axis=1).ravel()
+        sign = np.stack([sign, -sign], axis=1).ravel()
     none = np.zeros(len(used))
-    model.addRows(
-        len(used), none, none, len(columns), (2 * begin).astype(np.int32), columns, np.stack([sign, -sign], 1).ravel()
-    )
+    model.addRows(len(used), none, none, len(place), begin.astype(np.int32), place.astype(np.int32), sign)
     return model

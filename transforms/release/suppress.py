@@ -1,16 +1,22 @@
 """Which further cells to hide so that no unsafe cell can be worked back from the published ones and their sums."""
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from schemas.policy import Disclosure
+from transforms.release.cover import Cover
+from transforms.release.greedy import TOUCH, give_back, hide, weights
+from transforms.release.guarantee import Guarantee, Pool
 from transforms.release.linear import Amounts, Changes, whole, whole_change
 from transforms.release.tables import Mask, Merged, Whole
 
-TOUCH = 1e-3
-"""Price of moving a hidden cell: next to nothing, but not nothing, so that a change moves no more than it must."""
+STARTS = {"normal": 3, "thorough": 10}
+"""Attempts from nothing."""
+ROUNDS = {"normal": 3, "thorough": 12}
+"""Times that the covering program chooses and learns."""
+NOISE = 0.3
+"""How far the prices of an attempt stray, in natural logarithms."""
 
 
 @dataclass(frozen=True)
@@ -26,173 +32,69 @@ class Suppression:
 
 
 @dataclass(frozen=True)
-class Guarantee:
-    """How far each unsafe cell must be able to move: by any of `amounts(cell)`.
+class _Attempt:
+    """What one attempt hides, at what cost, and the changes that show that it protects."""
 
-    Under `not_exact` by 1 in either direction, under `not_small` up to the threshold.
-    """
-
-    cells: Merged
-    rules: Disclosure
-
-    def amounts(self, cell: int) -> tuple[int, ...]:
-        """The moves that protect a cell, the preferred one first."""
-        if self.rules.guarantee == "not_small":
-            return (self.rules.threshold - int(self.cells.value[cell]),)
-        return (1, -1) if self.cells.value[cell] > self.cells.floor[cell] else (1,)
-
-    def protected_by(self, change: Amounts | Whole) -> Mask:
-        """The unsafe cells that a change protects."""
-        if self.rules.guarantee == "not_small":
-            far = change >= self.rules.threshold - self.cells.value - 1e-7
-        else:
-            far = np.abs(change) >= 1 - 1e-7
-        return np.asarray(far & self.cells.unsafe)
-
-
-class Pool:
-    """Changes found so far, by the cells that they move, and how many of them protect each unsafe cell."""
-
-    def __init__(self, guarantee: Guarantee) -> None:
-        """Start empty."""
-        self._guarantee = guarantee
-        self._changes: dict[int, Amounts] = {}
-        self._protects: dict[int, Whole] = {}
-        self._moving: list[set[int]] = [set() for _ in range(guarantee.cells.size)]
-        self.protections = np.zeros(guarantee.cells.size, np.int64)
-        self._next = 0
-
-    def add(self, change: Amounts) -> Mask:
-        """Keep a change; returns the unsafe cells that it protects."""
-        mask = self._guarantee.protected_by(change)
-        self._changes[self._next], self._protects[self._next] = change, np.flatnonzero(mask)
-        for cell in np.flatnonzero(change).tolist():
-            self._moving[cell].add(self._next)
-        self.protections[mask] += 1
-        self._next += 1
-        return mask
-
-    def moving(self, cells: Iterable[int]) -> set[int]:
-        """The changes that move any of the cells."""
-        return set().union(*(self._moving[cell] for cell in cells))
-
-    def protections_without(self, changes: set[int]) -> Whole:
-        """How many changes protect each cell when some are left out."""
-        left = self.protections.copy()
-        for number in changes:
-            left[self._protects[number]] -= 1
-        return left
-
-    def drop(self, changes: set[int]) -> None:
-        """Forget changes."""
-        self.protections = self.protections_without(changes)
-        for number in changes:
-            for cell in np.flatnonzero(self._changes.pop(number)).tolist():
-                self._moving[cell].discard(number)
-            del self._protects[number]
-
-    def changes(self) -> list[Amounts]:
-        """All that are kept, the oldest first."""
-        return list(self._changes.values())
+    hidden: Mask
+    cost: float
+    pool: Pool
+    changes: Changes
 
 
 def suppress(cells: Merged, rules: Disclosure) -> Suppression:
-    """Choose what to hide: all unsafe cells, and as few and as small others as found to keep them from being known."""
+    """Choose what to hide: all unsafe cells, and as few and as small others as found to keep them from being known.
+
+    A few attempts that differ by order and prices; then the best choice among all that they hid.
+    """
     guarantee = Guarantee(cells, rules)
     if not cells.unsafe.any():
         return Suppression(cells.unsafe.copy(), np.zeros((0, cells.size), np.int64))
     costs = weights(cells)
-    pool = Pool(guarantee)
-    hidden = _hide(Changes(cells, np.ones(cells.size, bool)), pool, guarantee, costs)
-    changes = Changes(cells, hidden)
-    hidden = _give_back(changes, pool, guarantee, costs, hidden)
-    return _make_whole(changes, pool, guarantee, costs, hidden)
+    everywhere = Changes(cells, np.ones(cells.size, bool))
+    attempts = [_start(number, everywhere, guarantee, costs) for number in range(STARTS[rules.effort])]
+    best = min(attempts, key=lambda attempt: attempt.cost)
+    if len(attempts) > 1:
+        allowed = np.logical_or.reduce([attempt.hidden for attempt in attempts])
+        best = _cover(best, guarantee, costs, allowed, ROUNDS[rules.effort])
+    return _make_whole(best.changes, best.pool, guarantee, costs, best.hidden)
 
 
-def weights(cells: Merged) -> Amounts:
-    """What hiding a merged cell costs: its cells, and something for the people in them.
-
-    The scale is the typical size of the safe cells next to unsafe ones, from which the partners are taken.
-    """
-    width = np.diff(cells.start)
-    of = np.repeat(np.arange(len(width)), width)
-    smallest = np.full(len(width), np.inf)
-    safe = ~cells.unsafe[cells.child]
-    np.minimum.at(smallest, of[safe], cells.value[cells.child[safe]])
-    wanted = smallest[np.isfinite(smallest) & (np.bincount(of[~safe], minlength=len(width)) > 0)]
-    scale = 2 * float(wanted.mean()) if len(wanted) else 1.0
-    return np.asarray(cells.count * (1 + cells.value / scale))
-
-
-def _hide(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amounts) -> Mask:
-    """Protect unsafe cells from the largest down, each by the cheapest change; what a change moves is hidden."""
-    cells = guarantee.cells
-    hidden = cells.unsafe.copy()
-    changes.price(np.where(hidden, TOUCH, costs))
+def _start(number: int, everywhere: Changes, guarantee: Guarantee, costs: Amounts) -> _Attempt:
+    """One attempt from nothing; the first takes the largest first, the others differ by chance, the same each time."""
+    cells, random = guarantee.cells, np.random.default_rng(number)
     unsafe = np.flatnonzero(cells.unsafe)
-    for cell in unsafe[np.argsort(-cells.value[unsafe], kind="stable")].tolist():
-        if pool.protections[cell]:
-            continue
-        found = _protect(changes, guarantee, cell)
-        if found is None:
-            continue
-        for new in np.flatnonzero((found != 0) & ~hidden).tolist():
-            hidden[new] = True
-            changes.price_one(new, TOUCH)
-        pool.add(found)
-    return hidden
+    prices, rank = costs, -cells.value[unsafe].astype(float)
+    if number > 0:
+        rank = random.random(len(unsafe))
+    if number > 1:
+        prices = costs * np.exp(random.normal(0, NOISE, cells.size))
+    order, pool = unsafe[np.argsort(rank, kind="stable")], Pool(guarantee)
+    hidden = hide(everywhere, pool, guarantee, prices, order, cells.unsafe, both_ways=number % 2 == 1)
+    return _finish(hidden, pool, guarantee, costs)
 
 
-def _protect(changes: Changes, guarantee: Guarantee, cell: int) -> Amounts | None:
-    for amount in guarantee.amounts(cell):
-        found = changes.cheapest(cell, amount)
-        if found is not None:
-            return found
-    return None
+def _finish(hidden: Mask, pool: Pool, guarantee: Guarantee, costs: Amounts) -> _Attempt:
+    changes = Changes(guarantee.cells, hidden)
+    hidden = give_back(changes, pool, guarantee, costs, hidden)
+    return _Attempt(hidden, float(costs[hidden & ~guarantee.cells.unsafe].sum()), pool, changes)
 
 
-def _give_back(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amounts, hidden: Mask) -> Mask:
-    """Publish hidden safe cells again, costliest first, where every unsafe cell stays protected."""
+def _cover(best: _Attempt, guarantee: Guarantee, costs: Amounts, allowed: Mask, rounds: int) -> _Attempt:
+    """Let a covering program choose among the cells that the attempts hid, and mend its choice where it falls short."""
     cells = guarantee.cells
-    hidden = hidden.copy()
-    changes.price(np.where(cells.unsafe, TOUCH, costs / costs.mean()))
-    sums = _Sums(cells, hidden)
-    extra = np.flatnonzero(hidden & ~cells.unsafe)
-    for cell in extra[np.argsort(-costs[extra], kind="stable")].tolist():
-        if not hidden[cell]:
-            continue
-        chain = sums.publish(cell)
-        if chain is None:
-            continue
-        gone = pool.moving(chain)
-        left = pool.protections_without(gone)
-        bare = np.flatnonzero(cells.unsafe & (left == 0) & (pool.protections > 0))
-        known = np.array(chain)
-        changes.close(known)
-        found: list[Amounts] = []
-        if _protect_again(changes, guarantee, bare, found.append):
-            hidden[known] = False
-            pool.drop(gone)
-        else:
-            changes.open(known)
-            sums.hide(chain)
-        for change in found:
-            pool.add(change)
-    return hidden
-
-
-def _protect_again(changes: Changes, guarantee: Guarantee, bare: Whole, keep: Callable[[Amounts], None]) -> bool:
-    waiting = np.zeros(guarantee.cells.size, bool)
-    waiting[bare] = True
-    for cell in bare.tolist():
-        if not waiting[cell]:
-            continue
-        found = _protect(changes, guarantee, cell)
-        if found is None:
-            return False
-        keep(found)
-        waiting &= ~guarantee.protected_by(found)
-    return True
+    cover, within = Cover(guarantee, costs, allowed), Changes(cells, allowed)
+    unsafe = np.flatnonzero(cells.unsafe)
+    order = unsafe[np.argsort(-cells.value[unsafe], kind="stable")]
+    cover.relax()
+    for _ in range(rounds):
+        chosen = cover.choose()
+        bare = cover.learn(chosen)
+        pool = Pool(guarantee)
+        mended = hide(within, pool, guarantee, costs, order, chosen, both_ways=False)
+        best = min(best, _finish(mended, pool, guarantee, costs), key=lambda attempt: attempt.cost)
+        if not bare:
+            break
+    return best
 
 
 def _make_whole(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amounts, hidden: Mask) -> Suppression:
@@ -248,45 +150,3 @@ def _upwards(guarantee: Guarantee, cell: int) -> Whole:
             change[now] = amount
             waiting += of[cells.child == now].tolist()
     return change
-
-
-class _Sums:
-    """Every sum with the number of its hidden cells: a sum with one hidden cell tells it."""
-
-    def __init__(self, cells: Merged, hidden: Mask) -> None:
-        width = np.diff(cells.start) + 1
-        members = np.insert(cells.child, cells.start[:-1], cells.parent)
-        of = np.repeat(np.arange(len(width)), width)
-        self._unsafe = cells.unsafe.tolist()
-        self._sums_of: list[list[int]] = [[] for _ in range(cells.size)]
-        for cell, number in zip(members.tolist(), of.tolist(), strict=True):
-            self._sums_of[cell].append(number)
-        kept = hidden[members]
-        self._hidden = np.bincount(of[kept], minlength=len(width)).tolist()
-        # the numbers of the hidden cells added up: with one hidden cell left, this is its number
-        self._total = np.bincount(of[kept], weights=members[kept], minlength=len(width)).astype(np.int64).tolist()
-
-    def publish(self, cell: int) -> list[int] | None:
-        """Publish a cell and all that then follows; None, and nothing published, where an unsafe cell follows."""
-        chain, known, at = [cell], {cell}, 0
-        while at < len(chain):
-            for number in self._sums_of[chain[at]]:
-                self._hidden[number] -= 1
-                self._total[number] -= chain[at]
-            at += 1
-            for number in self._sums_of[chain[at - 1]]:
-                last = self._total[number]
-                if self._hidden[number] == 1 and last not in known:
-                    if self._unsafe[last]:
-                        self.hide(chain[:at])
-                        return None
-                    known.add(last)
-                    chain.append(last)
-        return chain
-
-    def hide(self, chain: list[int]) -> None:
-        """Take cells back that were published."""
-        for cell in chain:
-            for number in self._sums_of[cell]:
-                self._hidden[number] += 1
-                self._total[number] += cell

@@ -1,0 +1,151 @@
+"""One attempt at hiding little: protect unsafe cells one by one, then publish again what was not needed."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from transforms.release.guarantee import Guarantee, Pool
+from transforms.release.linear import Amounts, Changes
+from transforms.release.tables import Mask, Merged, Whole
+
+TOUCH = 1e-3
+"""Price of moving a hidden cell: next to nothing, but not nothing, so that a change moves no more than it must."""
+
+
+def weights(cells: Merged) -> Amounts:
+    """What hiding a merged cell costs: its cells, and something for the people in them.
+
+    The scale is the typical size of the safe cells next to unsafe ones, from which the partners are taken.
+    """
+    width = np.diff(cells.start)
+    of = np.repeat(np.arange(len(width)), width)
+    smallest = np.full(len(width), np.inf)
+    safe = ~cells.unsafe[cells.child]
+    np.minimum.at(smallest, of[safe], cells.value[cells.child[safe]])
+    wanted = smallest[np.isfinite(smallest) & (np.bincount(of[~safe], minlength=len(width)) > 0)]
+    scale = 2 * float(wanted.mean()) if len(wanted) else 1.0
+    return np.asarray(cells.count * (1 + cells.value / scale))
+
+
+def hide(
+    changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amounts, order: Whole, hidden: Mask, *, both_ways: bool
+) -> Mask:
+    """Protect unsafe cells in an order, each by the cheapest change; what a change moves is hidden and then cheap.
+
+    With `both_ways` the cheaper of a move up and a move down is taken, else a move down only where there is no other.
+    """
+    hidden = hidden.copy()
+    prices = np.where(hidden, TOUCH, costs)
+    changes.price(prices)
+    for cell in order.tolist():
+        if pool.protections[cell]:
+            continue
+        found = [_protect(changes, (amount,), cell) for amount in guarantee.amounts(cell)] if both_ways else []
+        best = min(
+            (each for each in found if each is not None),
+            key=lambda each: float((np.abs(each) * prices).sum()),
+            default=None,
+        )
+        if best is None:
+            best = _protect(changes, guarantee.amounts(cell), cell)
+        if best is None:
+            continue
+        for new in np.flatnonzero((best != 0) & ~hidden).tolist():
+            hidden[new], prices[new] = True, TOUCH
+            changes.price_one(new, TOUCH)
+        pool.add(best)
+    return hidden
+
+
+def _protect(changes: Changes, amounts: tuple[int, ...], cell: int) -> Amounts | None:
+    for amount in amounts:
+        found = changes.cheapest(cell, amount)
+        if found is not None:
+            return found
+    return None
+
+
+def give_back(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amounts, hidden: Mask) -> Mask:
+    """Publish hidden safe cells again, costliest first, where every unsafe cell stays protected."""
+    cells = guarantee.cells
+    hidden = hidden.copy()
+    changes.price(np.where(cells.unsafe, TOUCH, costs / costs.mean()))
+    sums = _Sums(cells, hidden)
+    extra = np.flatnonzero(hidden & ~cells.unsafe)
+    for cell in extra[np.argsort(-costs[extra], kind="stable")].tolist():
+        if not hidden[cell]:
+            continue
+        chain = sums.publish(cell)
+        if chain is None:
+            continue
+        gone = pool.moving(chain)
+        left = pool.protections_without(gone)
+        bare = np.flatnonzero(cells.unsafe & (left == 0) & (pool.protections > 0))
+        known = np.array(chain)
+        changes.close(known)
+        found: list[Amounts] = []
+        if _protect_again(changes, guarantee, bare, found.append):
+            hidden[known] = False
+            pool.drop(gone)
+        else:
+            changes.open(known)
+            sums.hide(chain)
+        for change in found:
+            pool.add(change)
+    return hidden
+
+
+def _protect_again(changes: Changes, guarantee: Guarantee, bare: Whole, keep: Callable[[Amounts], None]) -> bool:
+    waiting = np.zeros(guarantee.cells.size, bool)
+    waiting[bare] = True
+    for cell in bare.tolist():
+        if not waiting[cell]:
+            continue
+        found = _protect(changes, guarantee.amounts(cell), cell)
+        if found is None:
+            return False
+        keep(found)
+        waiting &= ~guarantee.protected_by(found)
+    return True
+
+
+class _Sums:
+    """Every sum with the number of its hidden cells: a sum with one hidden cell tells it."""
+
+    def __init__(self, cells: Merged, hidden: Mask) -> None:
+        width = np.diff(cells.start) + 1
+        members = np.insert(cells.child, cells.start[:-1], cells.parent)
+        of = np.repeat(np.arange(len(width)), width)
+        self._unsafe = cells.unsafe.tolist()
+        self._sums_of: list[list[int]] = [[] for _ in range(cells.size)]
+        for cell, number in zip(members.tolist(), of.tolist(), strict=True):
+            self._sums_of[cell].append(number)
+        kept = hidden[members]
+        self._hidden = np.bincount(of[kept], minlength=len(width)).tolist()
+        # the numbers of the hidden cells added up: with one hidden cell left, this is its number
+        self._total = np.bincount(of[kept], weights=members[kept], minlength=len(width)).astype(np.int64).tolist()
+
+    def publish(self, cell: int) -> list[int] | None:
+        """Publish a cell and all that then follows; None, and nothing published, where an unsafe cell follows."""
+        chain, known, at = [cell], {cell}, 0
+        while at < len(chain):
+            for number in self._sums_of[chain[at]]:
+                self._hidden[number] -= 1
+                self._total[number] -= chain[at]
+            at += 1
+            for number in self._sums_of[chain[at - 1]]:
+                last = self._total[number]
+                if self._hidden[number] == 1 and last not in known:
+                    if self._unsafe[last]:
+                        self.hide(chain[:at])
+                        return None
+                    known.add(last)
+                    chain.append(last)
+        return chain
+
+    def hide(self, chain: list[int]) -> None:
+        """Take cells back that were published."""
+        for cell in chain:
+            for number in self._sums_of[cell]:
+                self._hidden[number] += 1
+                self._total[number] += cell
