@@ -112,14 +112,6 @@ def test_what_two_indicators_share_is_read_once(tmp_path: Path) -> None:
     assert second.masks["CG99"].equals(first.masks["CG01"])
 
 
-def test_a_window_more_on_the_same_rows_does_not_read_them_again(tmp_path: Path) -> None:
-    files = Opened(write_lake(tmp_path, population(9, 20)))
-    run(files, AS_OFS, ("CG11",))
-    # Once for emergencies within 24 months, once for contacts within 12; and diagnoses once for each code list.
-    assert files.tables.count("contact") == 2
-    assert files.tables.count("diagnosis") == 8
-
-
 def test_an_empty_lake_has_nobody() -> None:
     statuses = run({}, AS_OFS)
     assert statuses.persons.height == 0

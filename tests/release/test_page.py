@@ -255,7 +255,7 @@ def test_symbols_are_explained_wherever_they_stand(language):
 @every_language
 def test_synthetic_data_says_so_and_real_data_does_not(language):
     labels = load_labels(language)
-    assert page(language).text.count(labels["generated"]) >= 3  # title, top and foot
+    assert page(language).text.count(labels["generated"]) == 3 + 3 * len(INDICATORS)  # title, top, foot; map and tables
     assert labels["generated_explained"] in page(language).text
     real = render_pages(TABLE, AREAS, TEXTS, replace(RELEASE, generated=False))
     assert labels["generated"] not in page(language, real).text

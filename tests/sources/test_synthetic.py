@@ -481,7 +481,10 @@ def test_a_folder_that_is_no_feed_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("irreplaceable")
     with pytest.raises(UsageRefused):
         write_feed(SyntheticSource(10, 1, AS_OF, 1), tmp_path)
+    with pytest.raises(UsageRefused):
+        write_feed(SyntheticSource(10, 1, AS_OF, 1), tmp_path / "thesis.txt")
     assert (tmp_path / "thesis.txt").read_text() == "irreplaceable"
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_another_geography_is_filled_by_its_population_or_evenly() -> None:

@@ -5,11 +5,13 @@ the dates at once.
 """
 
 from collections.abc import Sequence
+from itertools import combinations
 
 from schemas.indicators import AllOf, AnyOf, AtLeast, Clause, Indicator, Leaf, Not, age_reach
 
 COUNTED = "counted"
 """Column of person_mask: the person is known, born, and has not objected."""
+_LINE = 100
 
 
 def quoted(name: str) -> str:
@@ -17,17 +19,23 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def expression(clause: Clause) -> str:
-    """A clause as bits."""
-    if isinstance(clause, Not):
-        return f"~{expression(clause.clause)}"
-    if isinstance(clause, AllOf):
-        return _joined(" & ", [expression(part) for part in clause.clauses])
-    if isinstance(clause, AnyOf):
-        return _joined(" | ", [expression(part) for part in clause.clauses])
+def expression(clause: Clause, indent: int = 8) -> str:
+    """A clause as bits; what does not fit on a line is broken at its operators."""
     if isinstance(clause, AtLeast):
-        return _at_least(clause.count, [expression(part) for part in clause.clauses])
-    return quoted(str(clause))
+        together = combinations(clause.clauses, clause.count)
+        return expression(AnyOf(tuple(AllOf(parts) for parts in together)), indent)
+    if isinstance(clause, Not):
+        return f"~{expression(clause.clause, indent)}"
+    if not isinstance(clause, AllOf | AnyOf):
+        return quoted(str(clause))
+    if len(clause.clauses) == 1:
+        return expression(clause.clauses[0], indent)
+    word, inner = "&" if isinstance(clause, AllOf) else "|", indent + 4
+    parts = [expression(part, inner) for part in clause.clauses]
+    flat = f"({f' {word} '.join(parts)})"
+    if len(flat) + indent <= _LINE and "\n" not in flat:
+        return flat
+    return "(\n" + " " * inner + f"\n{' ' * inner}{word} ".join(parts) + f"\n{' ' * indent})"
 
 
 def excluded_column(reason: str) -> str:
@@ -40,28 +48,26 @@ def compile_indicator(indicator: Indicator) -> str:
 
     No two of the first four share a bit, nor do two reasons; together they are the population.
     """
-    reasons = [(exclusion.reason, expression(exclusion.when)) for exclusion in indicator.exclusions]
+    reasons = [exclusion.reason for exclusion in indicator.exclusions]
     clauses = [f"{quoted(COUNTED)} & {expression(indicator.population)} AS population"]
-    names = [quoted(f"reason_{reason}") for reason, _ in reasons]
-    clauses += [f"{bits} AS {name}" for name, (_, bits) in zip(names, reasons, strict=True)]
+    clauses += [f"{expression(found.when)} AS {quoted(_reason(found.reason))}" for found in indicator.exclusions]
     clauses.append(f"{expression(indicator.closed)} AS gap_closed")
     if indicator.declined:
         clauses.append(f"{expression(indicator.declined)} AS gap_declined")
-    excluded = _joined(" | ", names) if names else "0::UINTEGER"
-    declined = "gap_declined" if indicator.declined else "0::UINTEGER"
-    columns = ["person_number"]
-    for position, (reason, _) in enumerate(reasons):
-        earlier = f" & ~{_joined(' | ', names[:position])}" if position else ""
-        columns.append(f"population & {names[position]}{earlier} AS {quoted(excluded_column(reason))}")
+    columns, left = ["person_number"], "population"
+    for reason in reasons:
+        columns.append(f"{left} & {quoted(_reason(reason))} AS {quoted(excluded_column(reason))}")
+        columns.append(f"{left} & ~{quoted(_reason(reason))} AS {quoted(f'left_{reason}')}")
+        left = quoted(f"left_{reason}")
     columns += [
-        f"population & {excluded} AS excluded",
-        f"population & ~{excluded} & gap_closed AS closed",
-        f"population & ~{excluded} & ~gap_closed & {declined} AS declined",
-        f"population & ~{excluded} & ~gap_closed & ~{declined} AS open",
+        f"population & ~{left} AS excluded",
+        f"{left} & gap_closed AS closed",
+        f"{left} & ~gap_closed & gap_declined AS declined" if indicator.declined else "0::UINTEGER AS declined",
+        f"{left} & ~gap_closed & ~declined AS open",
     ]
     return (
         f"-- {indicator.id}, version {indicator.version}\n"
-        f"WITH clause AS (\n    SELECT\n        person_number,\n        {_lines(clauses)}\n    FROM person_mask\n)\n\n"
+        f"WITH clause AS (\n    SELECT\n        {_lines(['person_number', *clauses], 8)}\n    FROM person_mask\n)\n\n"
         f"SELECT\n    {_lines(columns, 4)}\nFROM clause\nWHERE population <> 0"
     )
 
@@ -77,18 +83,9 @@ def leaves_of(indicators: Sequence[Indicator]) -> dict[Leaf, tuple[int, int | No
     return found
 
 
-def _joined(word: str, parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"({word.join(parts)})"
+def _reason(reason: str) -> str:
+    return f"reason_{reason}"
 
 
-def _at_least(count: int, parts: list[str]) -> str:
-    """At least `count` of the parts: either the first and one fewer of the rest, or as many of the rest."""
-    if count == 1:
-        return _joined(" | ", parts)
-    if count == len(parts):
-        return _joined(" & ", parts)
-    return f"(({parts[0]} & {_at_least(count - 1, parts[1:])}) | {_at_least(count, parts[1:])})"
-
-
-def _lines(items: list[str], indent: int = 8) -> str:
+def _lines(items: list[str], indent: int) -> str:
     return f",\n{' ' * indent}".join(items)

@@ -1,5 +1,6 @@
 """A definition in words and as the SELECT that it becomes, and the check of definitions before they are used."""
 
+import textwrap
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -13,9 +14,9 @@ from transforms.analysis.evaluation import evaluate
 from transforms.analysis.features import select_text
 
 _HEADINGS = {
-    "fi": ("versio", "Laskennasta jätetään pois", "Lisäaika", "Lähde", "Koodistot", "SQL"),
-    "sv": ("version", "Utelämnas ur beräkningen", "Extra tid", "Källa", "Kodlistor", "SQL"),
-    "en": ("version", "Left out of the count", "Grace", "Source", "Code lists", "SQL"),
+    "fi": ("versio", "Laskennasta jätetään pois", "Joustoaika", "Lähde", "Koodistot", "SQL"),
+    "sv": ("version", "Utelämnas ur beräkningen", "Respittid", "Källa", "Kodlistor", "SQL"),
+    "en": ("version", "Left out of the count", "Grace period", "Source", "Code lists", "SQL"),
 }
 _UNITS = {
     "fi": {"days": ("päivä", "päivää"), "months": ("kuukausi", "kuukautta")},
@@ -34,7 +35,7 @@ def explain(indicator: Indicator, language: str, codelists: Mapping[str, CodeLis
     known = codelists or load_codelists()
     version, left_out, grace, source, lists, sql = _HEADINGS[language]
     lines = [f"{indicator.id} {indicator.title[language]} ({version} {indicator.version})", ""]
-    lines += [indicator.description[language], "", f"{left_out}:"]
+    lines += [textwrap.fill(indicator.description[language], 100, break_on_hyphens=False), "", f"{left_out}:"]
     lines += [f"  {number}. {found.label[language]}" for number, found in enumerate(indicator.exclusions, start=1)]
     lines += [""]
     if indicator.grace:

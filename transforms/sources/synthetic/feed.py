@@ -23,7 +23,9 @@ def write_feed(
     Written beside `directory` and moved there when complete; a feed that is there already is replaced, anything else
     is refused (UsageRefused).
     """
-    if directory.exists() and not (directory / FEED_FILE).is_file() and any(directory.iterdir()):
+    directory = directory.resolve()
+    is_feed = (directory / FEED_FILE).is_file()
+    if directory.exists() and not is_feed and (not directory.is_dir() or any(directory.iterdir())):
         raise UsageRefused("the output folder holds something that is not a feed", "Give an empty or a new folder")
     partial = directory.with_name(f".{directory.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
