@@ -108,6 +108,9 @@ def _approve(given: argparse.Namespace, layout: Layout) -> None:
 def _run_all(given: argparse.Namespace, layout: Layout) -> None:
     take_secrets()
     prepare(layout)
+    from flows.sources import kind_of
+
+    kind_of(given.source)
     from flows.run import run_all
 
     data = ["--data", str(layout.data)]
@@ -244,9 +247,9 @@ def _parser() -> argparse.ArgumentParser:
 
     made = command("indicators", _indicators, "List, check or explain the indicators.")
     actions = made.add_subparsers(dest="action", required=True, metavar="list | check | explain ID")
-    actions.add_parser("list", help="every indicator with its title")
-    actions.add_parser("check", help="check every definition")
-    explained = actions.add_parser("explain", help="a definition in words, and its SQL")
+    actions.add_parser("list", parents=[common], help="every indicator with its title")
+    actions.add_parser("check", parents=[common], help="check every definition")
+    explained = actions.add_parser("explain", parents=[common], help="a definition in words, and its SQL")
     explained.add_argument("id", metavar="ID")
     explained.add_argument("--language", choices=("fi", "sv", "en"), default="en")
 

@@ -12,7 +12,6 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from expectations.profile import profile
-from expectations.run import append_history, gate, run_suites
 from flows import audit
 from flows.passphrase import open_keyring
 from flows.progress import progress
@@ -96,6 +95,8 @@ def stage(data: str, address: str, as_of: str, load: str, options: SourceOptions
 @zone_task("check quality")
 def judge(data: str, as_of: str, load: str) -> int:
     """Judge what was staged, keep the results, stop where a `fail` check fails; returns the number of checks."""
+    from expectations.run import append_history, gate, run_suites  # seconds to import, and not needed to refuse
+
     layout, staged = Layout(Path(data)), _staged(Path(data), load)
     latest = date.fromisoformat(staged["latest"])
     profiles = profile(_paths(staged), date.fromisoformat(as_of), staged["tallies"], latest=latest)

@@ -52,7 +52,7 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
             clean = ZoneFailed(failed.exit_code)
         except Failure as failure:
             clean = Failure(str(failure))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             clean = Failure(f"{type(error).__name__} at {_place(error)}")
         raise clean  # outside the handler, so that no context hangs on it
 

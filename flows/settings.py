@@ -8,6 +8,7 @@ from pathlib import Path
 SECRETS = ("CAREGAP_PASSPHRASE", "CAREGAP_PASSPHRASE_FILE")
 """Environment variables that only the controller zone may have."""
 _taken: dict[str, str] = {}
+_prepared: list["Layout"] = []
 QUIET = {
     "DO_NOT_TRACK": "1",
     "GX_ANALYTICS_ENABLED": "false",
@@ -107,13 +108,19 @@ class Layout:
 
 
 def prepare(layout: Layout) -> None:
-    """Set this process up for Prefect and the libraries that would call home. Before any of them is imported."""
+    """Make the folders and, once a process, set Prefect and the libraries that would call home up.
+
+    Before any of them is imported: they read the environment then.
+    """
+    layout.create()
+    if _prepared:
+        return
     if "prefect" in sys.modules or "great_expectations" in sys.modules:
         raise AssertionError("prepare() must come before the first import of Prefect and Great Expectations")
-    layout.create()
     os.environ.update(QUIET)
     os.environ["PREFECT_HOME"] = str(layout.prefect.resolve())
     os.environ["PREFECT_PROFILES_PATH"] = str((layout.prefect / "profiles.toml").resolve())
+    _prepared.append(layout)
 
 
 def take_secrets() -> dict[str, str]:

@@ -12,4 +12,4 @@ def write_synthetic_feed(persons: int, years: int, as_of: date, seed: int, areas
     """Generate a feed into a folder that must not exist yet or be a feed of ours; returns the number of rows."""
     source = SyntheticSource(persons, years, as_of, seed, load_areas(areas))
     with progress("Generating", source.rows_expected(), "rows") as advance:
-        return write_feed(source, out, progress=advance)
+        return sum(write_feed(source, out, progress=advance).values())

@@ -211,8 +211,11 @@ def _conditions(raw: Any, table: Table, place: Place) -> Conditions:
 
 def _values(raw: Any, place: Place) -> tuple[str | bool, ...]:
     values = raw if isinstance(raw, list) else [raw]
-    if not values or not all(isinstance(value, bool) or (isinstance(value, str) and value) for value in values):
-        place.refuse("the values must be texts, or true or false", "Correct them")
+    for value in values:
+        if not isinstance(value, bool) and not (isinstance(value, str) and re.fullmatch(r"[\w.:/-]+", value)):
+            place.refuse("the values must be words without spaces, or true or false", "Correct them")
+    if not values:
+        place.refuse("there is no value", "Add one or drop the column")
     return tuple(sorted(set(values), key=str))
 
 

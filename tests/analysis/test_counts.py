@@ -46,7 +46,7 @@ def band(person: Any, as_of: date) -> str:
     return LABELS[sum(age >= start for start in BANDS) - 1]
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**32))
 def test_counts_and_residents_are_those_of_the_oracle(seed: int, tmp_path: Path) -> None:
     rows = population(seed, 50)

@@ -3,16 +3,18 @@
 from datetime import date, timedelta
 
 import numpy as np
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.indicators import Period
 from tests.analysis.oracle import back
 from transforms.analysis.days import FAR_FUTURE, FAR_PAST, age_masks, day_numbers, days_before, masks_between
 
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 DAYS = st.dates(date(1900, 1, 1), date(2100, 12, 31))
 
 
+@UNHURRIED
 @given(day=DAYS, months=st.integers(0, 1200))
 def test_months_earlier_are_those_of_the_calendar(day: date, months: int) -> None:
     if back(date(2100, 1, 1), months) < date(1, 1, 1):
@@ -22,12 +24,14 @@ def test_months_earlier_are_those_of_the_calendar(day: date, months: int) -> Non
     )
 
 
+@UNHURRIED
 @given(day=DAYS, count=st.integers(0, 5000))
 def test_days_earlier_are_counted(day: date, count: int) -> None:
     expected = day_numbers([day - timedelta(days=count)])
     assert days_before(day_numbers([day]), Period(count, "days")).tolist() == expected.tolist()
 
 
+@UNHURRIED
 @given(as_ofs=st.lists(DAYS, min_size=1, max_size=32), days=st.lists(DAYS, min_size=1, max_size=20))
 def test_a_mask_has_a_bit_for_each_date_that_the_day_counts_for(as_ofs: list[date], days: list[date]) -> None:
     until = day_numbers(as_ofs)

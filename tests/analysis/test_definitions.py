@@ -87,6 +87,31 @@ def test_a_good_definition_is_taken(tmp_path: Path) -> None:
             "XX01.toml.closed.at_least",
             "more than the clauses",
         ),
+        (
+            "closed = {",
+            'closed = { table = "contact", where = { service = "a or b" } } #',
+            "XX01.toml.closed.where.service",
+            "words without spaces",
+        ),
+        (
+            "closed = {",
+            'closed = { table = "contact", where = { service = [] } } #',
+            "XX01.toml.closed.where.service",
+            "no value",
+        ),
+        (
+            "closed = {",
+            'closed = { table = "contact", where = { service = true } } #',
+            "XX01.toml.closed.where.service",
+            "texts",
+        ),
+        (
+            "closed = {",
+            'closed = { any = [{ table = "contact", where = { service = "a" } }, '
+            '{ table = "contact", where = { service = "A" } }] } #',
+            "XX01.toml",
+            "capitals",
+        ),
         ("closed = {", 'closed = { select = "../counts" } #', "XX01.toml.closed.select", "not the name"),
         ("closed = {", 'closed = { select = "no_such" } #', "XX01.toml.select", "no SELECT no_such"),
         ("closed = {", 'closed = { select = "counts" } #', "XX01.toml.select", "cannot be used"),

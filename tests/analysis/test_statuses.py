@@ -33,7 +33,7 @@ def words(statuses: Statuses, indicator: str, as_of: date) -> list[str]:
     return [f"{status}: {reason}" if reason else status for status, reason in found]
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**32))
 def test_every_status_is_that_of_the_oracle(seed: int, tmp_path: Path) -> None:
     rows = population(seed, 60)

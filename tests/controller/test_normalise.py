@@ -60,6 +60,12 @@ def test_what_is_not_a_number_is_reported(spelt: str) -> None:
     assert unreadable("measurement", value=spelt) == {"value"}
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_numbers_that_are_none_are_reported(value: float) -> None:
+    assert one("measurement", value=value)["value"] is None
+    assert unreadable("measurement", value=value) == {"value"}
+
+
 @pytest.mark.parametrize("empty", ["", "  ", None])
 def test_empty_is_missing_and_not_unreadable(empty: str | None) -> None:
     for column in ("event_date", "value", "code", "is_retracted"):

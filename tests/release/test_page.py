@@ -6,8 +6,6 @@ from math import sqrt
 
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from page_cases import RELEASE, protected_table, texts
 from page_reader import Page
 
@@ -15,7 +13,7 @@ from schemas.areas import complete_areas, load_areas
 from schemas.errors import DisclosureRefused
 from schemas.labels import LANGUAGES, load_labels
 from transforms.release.page import page_name, render_pages
-from transforms.release.page_map import HIDDEN_SHADE, SHADES, fitted, scale_of, tile_map
+from transforms.release.page_map import tile_map
 
 INDICATORS = ["CG01", "CG02", "CG03", "CG04", "CG05", "CG06"]
 AREAS = load_areas()
@@ -255,10 +253,12 @@ def test_symbols_are_explained_wherever_they_stand(language):
 @every_language
 def test_synthetic_data_says_so_and_real_data_does_not(language):
     labels = load_labels(language)
-    assert page(language).text.count(labels["generated"]) == 3 + 3 * len(INDICATORS)  # title, top, foot; map and tables
+    assert page(language).text.lower().count(labels["generated"].lower()) == 3 + 3 * len(
+        INDICATORS
+    )  # title, top, foot; map and tables
     assert labels["generated_explained"] in page(language).text
     real = render_pages(TABLE, AREAS, TEXTS, replace(RELEASE, generated=False))
-    assert labels["generated"] not in page(language, real).text
+    assert labels["generated"].lower() not in page(language, real).text.lower()
 
 
 @every_language
@@ -335,43 +335,6 @@ def test_a_table_that_would_show_what_is_not_so_is_refused(table, rule):
     assert refusal.value.rule == rule
 
 
-def contrast(one, other):
-    def luminance(colour):
-        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    bright, dark = sorted((luminance(one), luminance(other)), reverse=True)
-    return (bright + 0.05) / (dark + 0.05)
-
-
-def test_text_can_be_read_on_every_tile():
-    content = PAGES["index.html"].decode()
-    fills = dict(re.findall(r"\.(shade\d) rect\{fill:(#[0-9a-f]{6})\}", content))
-    inks = dict(re.findall(r"\.(shade\d) text\{fill:(#[0-9a-f]{6})\}", content))
-    assert len(fills) == len(inks) == len(SHADES)
-    assert all(contrast(fills[name], inks[name]) >= 4.5 for name in fills)
-    hatch = re.search(r'<pattern.*?fill="(#[0-9a-f]{6})".*?stroke="(#[0-9a-f]{6})"', content)
-    assert all(contrast(colour, HIDDEN_SHADE.ink) >= 4.5 for colour in hatch.groups())
-    darkness = [contrast(shade.fill, "#ffffff") for shade in SHADES]
-    assert darkness == sorted(darkness)
-
-
-@given(st.lists(st.integers(0, 1000), min_size=1, max_size=60))
-def test_every_rate_has_its_place_on_the_colour_scale(rates):
-    scale = scale_of(rates)
-    assert 1 <= scale.count <= len(SHADES)
-    for rate in rates:
-        first, last = scale.bounds[scale.shade_of(rate)]
-        assert first <= rate <= last
-    ends = [bound for step in scale.bounds for bound in step]
-    assert ends == sorted(ends)
-
-
-def test_a_scale_without_rates_has_no_steps():
-    assert scale_of([]).bounds == ()
-
-
 def american_areas():
     codes = [f"250{number:02}" for number in range(23)]
     return complete_areas(
@@ -400,17 +363,3 @@ def test_another_geography_without_positions_is_laid_out_by_itself(language):
     assert max(tile.top for tile in laid.tiles) < laid.height
     assert laid.tiles[0].label == "North Attle…"
     assert "<title>North Attleborough 25000</title>" in pages[page_name(language)].decode()
-
-
-@every_language
-def test_helsinkis_districts_lie_where_the_areas_file_puts_them(language):
-    laid = tile_map(AREAS, language)
-    assert laid.is_placed
-    by_code = {tile.code: tile for tile in laid.tiles}
-    assert by_code["801"].left == max(tile.left for tile in laid.tiles)
-    assert by_code["102"].top == max(tile.top for tile in laid.tiles)
-    assert by_code["101"].left == by_code["301"].left
-    short = "Estnäs" if language == "sv" else "Vironniemi"
-    assert by_code["101"].label == short
-    assert all(tile.label == fitted(tile.label) for tile in laid.tiles)
-    assert all("…" not in tile.label for tile in laid.tiles)

@@ -7,6 +7,7 @@ the dates at once.
 from collections.abc import Sequence
 from itertools import combinations
 
+from schemas.errors import UsageRefused
 from schemas.indicators import AllOf, AnyOf, AtLeast, Clause, Indicator, Leaf, Not, age_reach
 
 COUNTED = "counted"
@@ -80,6 +81,9 @@ def leaves_of(indicators: Sequence[Indicator]) -> dict[Leaf, tuple[int, int | No
         for leaf in indicator.leaves:
             lowest, highest = found.get(leaf, (low, high))
             found[leaf] = min(low, lowest), None if high is None or highest is None else max(high, highest)
+    names = [str(leaf).casefold() for leaf in found]
+    if len(set(names)) < len(names):  # SQL does not tell columns apart by capitals
+        raise UsageRefused("two conditions differ in capitals alone", "Write the value as the source does, once")
     return found
 
 

@@ -98,14 +98,13 @@ def read_residences(lake: Lake, areas: pl.DataFrame, person_count: int) -> Resid
     )
     is_known = np.zeros(person_count, dtype=np.bool_)
     is_known[person_numbers(rows, "residence", person_count)] = True
-    valid = rows.filter(pl.col("end") >= pl.col("start"))
-    persons, starts, ends = (valid[name].to_numpy() for name in (PERSON_NUMBER, "start", "end"))
+    persons, starts, ends = (rows[name].to_numpy() for name in (PERSON_NUMBER, "start", "end"))
     spell_persons, spell_starts, spell_ends = _spells(persons, starts, ends)
     return Residences(
         persons=persons,
         starts=starts,
         ends=ends,
-        areas=valid["area"].cast(pl.UInt16).to_numpy(),
+        areas=rows["area"].cast(pl.UInt16).to_numpy(),
         spell_persons=spell_persons,
         spell_starts=spell_starts,
         spell_ends=spell_ends,

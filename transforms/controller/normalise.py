@@ -53,6 +53,8 @@ def _typed(source: pl.Series, column: Column, table: Table, identifier: str) -> 
             if column.kind is Kind.CODE
             else text
         )
+    if source.dtype.is_float():
+        source = source.to_frame().select(pl.when(pl.first().is_finite()).then(pl.first())).to_series()
     if source.dtype == dtype or source.dtype == pl.Null:
         return source.cast(dtype)
     if source.dtype == pl.String:

@@ -15,15 +15,11 @@ TOUCH = 1e-3
 def weights(cells: Merged) -> Amounts:
     """What hiding a merged cell costs: its cells, and something for the people in them.
 
-    The scale is the typical size of the safe cells next to unsafe ones, from which the partners are taken.
+    Number of cells and people in them pull against each other; a cell half as large again as is usual for a safe one
+    counts twice.
     """
-    width = np.diff(cells.start)
-    of = np.repeat(np.arange(len(width)), width)
-    smallest = np.full(len(width), np.inf)
-    safe = ~cells.unsafe[cells.child]
-    np.minimum.at(smallest, of[safe], cells.value[cells.child[safe]])
-    wanted = smallest[np.isfinite(smallest) & (np.bincount(of[~safe], minlength=len(width)) > 0)]
-    scale = 2 * float(wanted.mean()) if len(wanted) else 1.0
+    safe = cells.value[~cells.unsafe]
+    scale = 1.5 * max(float(np.median(safe)), 1.0) if len(safe) else 1.0
     return np.asarray(cells.count * (1 + cells.value / scale))
 
 

@@ -11,10 +11,13 @@ from transforms.release.guarantee import Guarantee, Pool
 from transforms.release.linear import Amounts, Changes, whole, whole_change
 from transforms.release.tables import Mask, Merged, Whole
 
-STARTS = {"normal": 3, "thorough": 10}
-"""Attempts from nothing."""
-ROUNDS = {"normal": 3, "thorough": 12}
+STARTS = 6
+"""Attempts from nothing at most; more add little that the covering program can use."""
+ROUNDS = 4
 """Times that the covering program chooses and learns."""
+WORK = {"normal": 4_000_000, "thorough": 40_000_000}
+"""What the attempts on a table may take: its cells times its unsafe cells, an attempt. Never seconds: a clock would make
+the result depend on the machine."""
 NOISE = 0.3
 """How far the prices of an attempt stray, in natural logarithms."""
 
@@ -51,11 +54,8 @@ def suppress(cells: Merged, rules: Disclosure) -> Suppression:
         return Suppression(cells.unsafe.copy(), np.zeros((0, cells.size), np.int64))
     costs = weights(cells)
     everywhere = Changes(cells, np.ones(cells.size, bool))
-    attempts = [_start(number, everywhere, guarantee, costs) for number in range(STARTS[rules.effort])]
-    best = min(attempts, key=lambda attempt: attempt.cost)
-    if len(attempts) > 1:
-        allowed = np.logical_or.reduce([attempt.hidden for attempt in attempts])
-        best = _cover(best, guarantee, costs, allowed, ROUNDS[rules.effort])
+    attempts = [_start(number, everywhere, guarantee, costs) for number in range(_attempts(guarantee))]
+    best = _cover(attempts, guarantee, costs) if len(attempts) > 1 else attempts[0]
     return _make_whole(best.changes, best.pool, guarantee, costs, best.hidden)
 
 
@@ -79,22 +79,34 @@ def _finish(hidden: Mask, pool: Pool, guarantee: Guarantee, costs: Amounts) -> _
     return _Attempt(hidden, float(costs[hidden & ~guarantee.cells.unsafe].sum()), pool, changes)
 
 
-def _cover(best: _Attempt, guarantee: Guarantee, costs: Amounts, allowed: Mask, rounds: int) -> _Attempt:
+def _cover(attempts: list[_Attempt], guarantee: Guarantee, costs: Amounts) -> _Attempt:
     """Let a covering program choose among the cells that the attempts hid, and mend its choice where it falls short."""
     cells = guarantee.cells
+    best = min(attempts, key=lambda attempt: attempt.cost)
+    allowed = np.logical_or.reduce([attempt.hidden for attempt in attempts])
     cover, within = Cover(guarantee, costs, allowed), Changes(cells, allowed)
+    known = np.array([change for attempt in attempts for change in attempt.pool.changes()])
     unsafe = np.flatnonzero(cells.unsafe)
     order = unsafe[np.argsort(-cells.value[unsafe], kind="stable")]
     cover.relax()
-    for _ in range(rounds):
+    for _ in range(ROUNDS * (4 if guarantee.rules.effort == "thorough" else 1)):
         chosen = cover.choose()
         bare = cover.learn(chosen)
         pool = Pool(guarantee)
+        for change in known[~(known[:, ~chosen] != 0).any(axis=1)]:
+            pool.add(change)
         mended = hide(within, pool, guarantee, costs, order, chosen, both_ways=False)
         best = min(best, _finish(mended, pool, guarantee, costs), key=lambda attempt: attempt.cost)
         if not bare:
             break
     return best
+
+
+def _attempts(guarantee: Guarantee) -> int:
+    """How many attempts the work allowed for a table is enough for; `not_small` asks about three times as much."""
+    cells, rules = guarantee.cells, guarantee.rules
+    work = cells.size * int(cells.unsafe.sum()) * (3 if rules.guarantee == "not_small" else 1)
+    return int(min(max(WORK[rules.effort] // work, 1), STARTS * (2 if rules.effort == "thorough" else 1)))
 
 
 def _make_whole(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amounts, hidden: Mask) -> Suppression:

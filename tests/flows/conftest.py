@@ -1,0 +1,122 @@
+"""Whole runs, each in a process of its own as a user starts it."""
+
+import contextlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from flows import settings
+
+ROOT = Path(__file__).parent.parent.parent
+AS_OF = "2026-10-31"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+
+Caregap = Callable[..., Outcome]
+
+
+def clean_environment() -> dict[str, str]:
+    """This environment without what would steer caregap or Prefect."""
+    return {
+        name: value for name, value in os.environ.items() if not name.startswith(("CAREGAP_", "PREFECT_", "PYTEST_"))
+    }
+
+
+def start(program: list[str], *arguments: object, data: Path, timeout: int = 240, **environment: str) -> Outcome:
+    done = subprocess.run(
+        [sys.executable, *program, *map(str, arguments), "--data", str(data)],
+        cwd=ROOT,
+        env={**clean_environment(), **environment},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One Prefect API for all commands of a test session, so that each need not start its own."""
+    home = tmp_path_factory.mktemp("prefect")
+    code = (
+        "import sys; from pathlib import Path; from flows.settings import Layout, prepare; "
+        f"prepare(Layout(Path({str(home)!r}))); from flows.zone import shared_api; print(shared_api(), flush=True); "
+        "sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=clean_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as server:
+        assert server.stdout is not None
+        assert server.stdin is not None
+        address = server.stdout.readline().strip()
+        os.environ["PREFECT_API_URL"] = address
+        settings.prepare(settings.Layout(home))
+        yield address
+        server.stdin.close()
+
+
+@pytest.fixture
+def caregap(prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Caregap]:
+    """Run a command to its end in this process, which spares each the seconds that Prefect takes to import."""
+    from flows import cli
+
+    def run(*arguments: object, data: Path, **environment: str) -> Outcome:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = cli.run([*map(str, arguments), "--data", str(data)])
+        settings._taken.clear()
+        return Outcome(code, out.getvalue(), err.getvalue())
+
+    monkeypatch.delenv("CAREGAP_DATA", raising=False)
+    monkeypatch.chdir(ROOT)
+    yield run
+    settings._taken.clear()
+
+
+@pytest.fixture(scope="session")
+def feed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small generated feed; not to be changed."""
+    out = tmp_path_factory.mktemp("feed") / "feed"
+    done = start(
+        ["-m", "flows.cli"], "synth", "--persons", 1500, "--years", 2, "--as-of", AS_OF, "--out", out, data=out.parent
+    )
+    assert done.code == 0, done.err
+    return out
+
+
+@pytest.fixture(scope="session")
+def finished(feed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of a whole run on the feed, with a Prefect home of its own; not to be changed."""
+    data = tmp_path_factory.mktemp("run") / "data"
+    done = start(["-m", "flows.cli"], "run", "--source", f"feed:{feed}", "--as-of", AS_OF, data=data)
+    assert done.code == 0, done.err
+    assert done.err == "", done.err
+    return data
+
+
+@pytest.fixture
+def data(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run's data folder, to do with as a test likes."""
+    return Path(shutil.copytree(finished, tmp_path / "data", symlinks=True))
