@@ -128,6 +128,17 @@ def test_a_clause_means_what_it_says(name: str, tmp_path: Path) -> None:
     assert holds == {True, False}
 
 
+def test_days_before_1970_are_days_like_others(tmp_path: Path) -> None:
+    reading = {"person_number": 0, "code_system": "loinc", "code": "8480-6"}
+    rows = {
+        "person": [{"person_number": 0, "birth_date": date(1930, 1, 1)}],
+        "measurement": [{**reading, "event_date": date(1969, 12, 31)}, {**reading, "event_date": date(1970, 1, 1)}],
+    }
+    clause = {"table": "measurement", "at_least": 2, "distinct": "event_date"}
+    statuses = evaluate(write_lake(tmp_path, rows), [indicator(clause)], AS_OFS[:1], [0], load_areas())
+    assert statuses_at(statuses, "CG01", AS_OFS[0])["status"].to_list() == ["closed"]
+
+
 def test_two_windows_on_the_same_rows_read_them_once(tmp_path: Path) -> None:
     files = Opened(write_lake(tmp_path, population(9, 20)))
     closed = INDICATORS["CG01"].closed

@@ -92,7 +92,8 @@ def merged(groups: Numbers, persons: Numbers, masks: Masks, person_count: int) -
     """One row per group and person with the bits of all its rows, in that order: groups, persons, masks."""
     keys = groups.astype(np.int64) * person_count + persons
     order = np.argsort(keys, kind="stable")  # the lake's order makes this a pass over what is sorted already
-    firsts = np.flatnonzero(np.diff(keys[order], prepend=-1))
+    in_order = keys[order]
+    firsts = np.flatnonzero(np.append(True, in_order[1:] != in_order[:-1])) if in_order.size else order
     found = order[firsts]
     return groups[found], persons[found], np.bitwise_or.reduceat(masks[order], firsts) if firsts.size else masks
 
