@@ -15,7 +15,14 @@ MAY_IMPORT = {
 }
 ZONES = ("transforms.controller", "transforms.analysis", "transforms.release")
 KEY_CODE = ("transforms.controller", "transforms.sources")
-CONTROLLER_FLOWS = {"flows.controller", "flows.keys", "flows.passphrase", "flows.quarantine", "flows.sources", "flows.synth"}
+CONTROLLER_FLOWS = {
+    "flows.controller",
+    "flows.keys",
+    "flows.passphrase",
+    "flows.quarantine",
+    "flows.sources",
+    "flows.synth",
+}
 
 
 def imports_of(path: Path) -> list[tuple[str, bool]]:

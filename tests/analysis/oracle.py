@@ -26,6 +26,10 @@ CHRONIC = {
 }
 
 
+Parts = tuple[bool, list[tuple[str, bool]], bool, bool]
+"""In the population, exclusions in order, closed, declined."""
+
+
 def back(day: date, months: int) -> date:
     """So many months earlier, at the latest on the last day of that month."""
     year, month = divmod(day.year * 12 + day.month - 1 - months, 12)
@@ -66,11 +70,16 @@ def area_of(records: Records, districts: Sequence[str], day: date) -> str:
 def status(indicator: str, person: Record, records: Records, day: date) -> str:
     """not_applicable, excluded: reason, declined, open or closed."""
     population, reasons, closed, declined = {
-        "CG01": _cg01, "CG04": _cg04, "CG05": _cg05, "CG08": _cg08, "CG11": _cg11, "CG14": _cg14,
+        "diabetes_hba1c_missing": diabetes_hba1c_missing,
+        "hypertension_bp_missing": hypertension_bp_missing,
+        "cvd_ldl_missing": cvd_ldl_missing,
+        "mmr_missing_at_two": mmr_missing_at_two,
+        "frail_no_contact": frail_no_contact,
+        "provider_cancelled_not_rebooked": provider_cancelled_not_rebooked,
     }[indicator](person, records, day)  # fmt: skip
     if not is_counted(person, records, day) or not population:
         return "not_applicable"
-    months = 6 if indicator == "CG08" else 12
+    months = 6 if indicator == "mmr_missing_at_two" else 12
     first = [
         ("died", person.get("death_date") is not None and person["death_date"] < day),
         ("moved_away", not lives_here(records, day)),
@@ -83,7 +92,7 @@ def status(indicator: str, person: Record, records: Records, day: date) -> str:
     return "closed" if closed else "declined" if declined else "open"
 
 
-def _cg01(person: Record, records: Records, day: date) -> tuple[bool, list[tuple[str, bool]], bool, bool]:
+def diabetes_hba1c_missing(person: Record, records: Records, day: date) -> Parts:
     long_ago = [d for d in valid(records, "diagnosis") if d["event_date"] <= back(day, 12)]
     sick = any(is_coded(d, (*CHRONIC["diabetes"], snomed("44054006", "46635009"))) and lasts(d, day) for d in long_ago)
     pregnant = any(
@@ -98,18 +107,18 @@ def _cg01(person: Record, records: Records, day: date) -> tuple[bool, list[tuple
     return age_years(person, day) >= 16 and sick, reasons, is_measured(records, measured, day), False
 
 
-def _cg04(person: Record, records: Records, day: date) -> tuple[bool, list[tuple[str, bool]], bool, bool]:
+def hypertension_bp_missing(person: Record, records: Records, day: date) -> Parts:
     sick = has(records, day, (*CHRONIC["hypertension"], snomed("38341003", "59621000")))
     return age_years(person, day) >= 18 and sick, [], is_measured(records, {("loinc", "8480-6")}, day), False
 
 
-def _cg05(person: Record, records: Records, day: date) -> tuple[bool, list[tuple[str, bool]], bool, bool]:
+def cvd_ldl_missing(person: Record, records: Records, day: date) -> Parts:
     sick = has(records, day, (*CHRONIC["arteries"], snomed("53741008")))
     measured = is_measured(records, {("loinc", "18262-6"), ("loinc", "2089-1")}, day)
     return 18 <= age_years(person, day) <= 85 and sick, [], measured, False
 
 
-def _cg08(person: Record, records: Records, day: date) -> tuple[bool, list[tuple[str, bool]], bool, bool]:
+def mmr_missing_at_two(person: Record, records: Records, day: date) -> Parts:
     two_years_old = back(day, 36) < person["birth_date"] <= back(day, 24)
     doses = [
         v
@@ -126,7 +135,7 @@ def _cg08(person: Record, records: Records, day: date) -> tuple[bool, list[tuple
 CVX = {("cvx", "03"), ("cvx", "94")}
 
 
-def _cg11(person: Record, records: Records, day: date) -> tuple[bool, list[tuple[str, bool]], bool, bool]:
+def frail_no_contact(person: Record, records: Records, day: date) -> Parts:
     contacts = [c for c in valid(records, "contact") if c["event_date"] <= day]
     extra = {
         "diabetes": snomed("44054006", "46635009"), "hypertension": snomed("38341003", "59621000"),
@@ -145,7 +154,7 @@ def _cg11(person: Record, records: Records, day: date) -> tuple[bool, list[tuple
     return age_years(person, day) >= 75 and frail, [("round_the_clock_care", cared_for)], seen, False
 
 
-def _cg14(person: Record, records: Records, day: date) -> tuple[bool, list[tuple[str, bool]], bool, bool]:
+def provider_cancelled_not_rebooked(person: Record, records: Records, day: date) -> Parts:
     appointments = valid(records, "appointment")
     population = needed = waiting = False
     for one in appointments:

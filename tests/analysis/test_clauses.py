@@ -26,7 +26,7 @@ INDICATORS = load_indicators()
 
 def indicator(clause: dict[str, Any]) -> Indicator:
     """Everybody who is born, closed where the clause holds."""
-    bare = replace(INDICATORS["CG01"], population=EVERYBODY, exclusions=(), declined=None)
+    bare = replace(INDICATORS["diabetes_hba1c_missing"], population=EVERYBODY, exclusions=(), declined=None)
     return replace(bare, closed=parse_clause(clause, PLACE))
 
 
@@ -118,7 +118,7 @@ def test_a_clause_means_what_it_says(name: str, tmp_path: Path) -> None:
     statuses = evaluate(write_lake(tmp_path, rows, parts=3), [indicator(clause)], AS_OFS, [0], load_areas())
     holds = set()
     for as_of in AS_OFS:
-        found = statuses_at(statuses, "CG01", as_of)["status"]
+        found = statuses_at(statuses, "diabetes_hba1c_missing", as_of)["status"]
         for person in rows["person"]:
             records = of_person(rows, person["person_number"])
             if oracle.is_counted(person, records, as_of):
@@ -136,15 +136,19 @@ def test_days_before_1970_are_days_like_others(tmp_path: Path) -> None:
     }
     clause = {"table": "measurement", "at_least": 2, "distinct": "event_date"}
     statuses = evaluate(write_lake(tmp_path, rows), [indicator(clause)], AS_OFS[:1], [0], load_areas())
-    assert statuses_at(statuses, "CG01", AS_OFS[0])["status"].to_list() == ["closed"]
+    assert statuses_at(statuses, "diabetes_hba1c_missing", AS_OFS[0])["status"].to_list() == ["closed"]
 
 
 def test_two_windows_on_the_same_rows_read_them_once(tmp_path: Path) -> None:
     files = Opened(write_lake(tmp_path, population(9, 20)))
-    closed = INDICATORS["CG01"].closed
+    closed = INDICATORS["diabetes_hba1c_missing"].closed
     assert isinstance(closed, Events)
-    longer = replace(INDICATORS["CG01"], id="CG99", closed=replace(closed, within=Period(24, "months")))
-    evaluate(files, [INDICATORS["CG01"], longer], AS_OFS, [0], load_areas())
+    longer = replace(
+        INDICATORS["diabetes_hba1c_missing"],
+        id="no_such_indicator",
+        closed=replace(closed, within=Period(24, "months")),
+    )
+    evaluate(files, [INDICATORS["diabetes_hba1c_missing"], longer], AS_OFS, [0], load_areas())
     assert files.tables.count("measurement") == 1
 
 
@@ -157,10 +161,10 @@ def test_what_one_indicator_asks_of_the_old_another_may_ask_of_everybody(tmp_pat
     }
     files = write_lake(tmp_path, rows)
     of_all = indicator({"table": "medication", "within": "12 months", "at_least": 10, "distinct": "code"})
-    assert of_all.closed in INDICATORS["CG11"].leaves
-    for both in ([of_all, INDICATORS["CG11"]], [INDICATORS["CG11"], of_all]):
+    assert of_all.closed in INDICATORS["frail_no_contact"].leaves
+    for both in ([of_all, INDICATORS["frail_no_contact"]], [INDICATORS["frail_no_contact"], of_all]):
         statuses = evaluate(files, both, AS_OFS[:1], [0], load_areas())
-        assert statuses_at(statuses, "CG01", AS_OFS[0])["status"].to_list() == ["closed"]
+        assert statuses_at(statuses, "diabetes_hba1c_missing", AS_OFS[0])["status"].to_list() == ["closed"]
 
 
 @pytest.mark.parametrize(

@@ -97,12 +97,19 @@ def test_every_combination_appears_once_and_zeros_are_zeros(tmp_path: Path) -> N
     assert found.select(pl.col(pl.Int64).sum()).sum_horizontal().item() == 0
     keys = ["indicator", "as_of", *DIMENSIONS]
     assert found.select(keys).is_duplicated().sum() == 0
-    reached = {"CG01": 5, "CG04": 4, "CG05": 4, "CG08": 1, "CG11": 1, "CG14": 5}
+    reached = {
+        "diabetes_hba1c_missing": 5,
+        "hypertension_bp_missing": 4,
+        "cvd_ldl_missing": 4,
+        "mmr_missing_at_two": 1,
+        "frail_no_contact": 1,
+        "provider_cancelled_not_rebooked": 5,
+    }
     assert dict(found.group_by("indicator").len().iter_rows()) == {
         name: bands * 2 * 2 * (len(DISTRICTS) + 1) for name, bands in reached.items()
     }
-    assert set(found.filter(indicator="CG08")["age_band"]) == {"0-17"}
-    assert set(found.filter(indicator="CG11")["age_band"]) == {"75-"}
+    assert set(found.filter(indicator="mmr_missing_at_two")["age_band"]) == {"0-17"}
+    assert set(found.filter(indicator="frail_no_contact")["age_band"]) == {"75-"}
     assert set(found["area_code"]) == {*DISTRICTS, UNKNOWN_AREA}
 
 
@@ -114,7 +121,9 @@ def at_home(tmp_path: Path, residence: list[dict[str, Any]], **tables: list[dict
         "residence": [{"person_number": 0, **row} for row in residence],
         **{name: [{"person_number": 0, **row} for row in records] for name, records in tables.items()},
     }
-    found = counts(run(write_lake(tmp_path, rows), ids=("CG04",))).filter(pl.col("open") + pl.col("excluded") > 0)
+    found = counts(run(write_lake(tmp_path, rows), ids=("hypertension_bp_missing",))).filter(
+        pl.col("open") + pl.col("excluded") > 0
+    )
     assert found.height == 1
     return found["area_code"].item(), found["age_band"].item()
 
@@ -154,7 +163,9 @@ def test_a_birthday_moves_a_person_to_the_next_age_band(tmp_path: Path) -> None:
         "person": [{"person_number": 0, "birth_date": date(1958, 7, 1), "sex": "male"}],
         "diagnosis": [{"person_number": 0, "code_system": "icd10", "code": "I10", "event_date": OLD}],
     }
-    found = counts(run(write_lake(tmp_path, rows), (date(2023, 6, 30), date(2023, 7, 1)), ("CG04",))).filter(open=1)
+    found = counts(
+        run(write_lake(tmp_path, rows), (date(2023, 6, 30), date(2023, 7, 1)), ("hypertension_bp_missing",))
+    ).filter(open=1)
     assert found.select("as_of", "age_band").rows() == [(date(2023, 6, 30), "45-64"), (date(2023, 7, 1), "65-74")]
 
 
@@ -194,7 +205,7 @@ def test_residents_have_every_age_band_and_leave_out_the_dead_and_the_gone(tmp_p
     assert some.rows() == [(UNKNOWN_AREA, "45-64", 2), ("102", "45-64", 1)]
 
 
-@pytest.mark.parametrize(("indicator", "day"), [("CG01", OLD), ("CG99", DAY)])
+@pytest.mark.parametrize(("indicator", "day"), [("diabetes_hba1c_missing", OLD), ("no_such_indicator", DAY)])
 def test_statuses_that_were_not_evaluated_are_refused(indicator: str, day: date) -> None:
     with pytest.raises(UsageRefused, match="not evaluated"):
         statuses_at(run({}), indicator, day)

@@ -104,12 +104,14 @@ class Opened(dict[str, list[str]]):
 def test_what_two_indicators_share_is_read_once(tmp_path: Path) -> None:
     files = write_lake(tmp_path, population(9, 20))
     alone, twice = Opened(files), Opened(files)
-    first = run(alone, AS_OFS, ("CG01",))
-    copy = INDICATORS["CG01"].__class__(**{**INDICATORS["CG01"].__dict__, "id": "CG99"})
-    second = evaluate(twice, [INDICATORS["CG01"], copy], AS_OFS, BANDS, AREAS)
+    first = run(alone, AS_OFS, ("diabetes_hba1c_missing",))
+    copy = INDICATORS["diabetes_hba1c_missing"].__class__(
+        **{**INDICATORS["diabetes_hba1c_missing"].__dict__, "id": "no_such_indicator"}
+    )
+    second = evaluate(twice, [INDICATORS["diabetes_hba1c_missing"], copy], AS_OFS, BANDS, AREAS)
     assert alone.tables.count("measurement") == 1
     assert sorted(twice.tables) == sorted(alone.tables)
-    assert second.masks["CG99"].equals(first.masks["CG01"])
+    assert second.masks["no_such_indicator"].equals(first.masks["diabetes_hba1c_missing"])
 
 
 def test_an_empty_lake_has_nobody() -> None:
@@ -122,7 +124,7 @@ def test_an_empty_lake_has_nobody() -> None:
 def test_persons_without_any_records_are_in_no_population(tmp_path: Path) -> None:
     rows = {"person": [{"person_number": 0, "birth_date": date(1950, 1, 1)}]}
     statuses = run(write_lake(tmp_path, rows), AS_OFS)
-    assert words(statuses, "CG01", AS_OFS[0]) == ["not_applicable"]
+    assert words(statuses, "diabetes_hba1c_missing", AS_OFS[0]) == ["not_applicable"]
     assert residents(statuses).filter(as_of=AS_OFS[0])["residents"].sum() == 1
 
 
@@ -132,8 +134,8 @@ def test_a_number_that_nobody_has_any_more_is_in_no_count(tmp_path: Path) -> Non
         "person": [{"person_number": n, "birth_date": date(1950, 1, 1), "is_retracted": n == 1} for n in (0, 1, 3)],
         "diagnosis": [{"person_number": n, **diagnosis} for n in (0, 1, 2, 3)],
     }
-    statuses = run(write_lake(tmp_path, rows), (AS_OFS[0],), ("CG04",))
-    assert words(statuses, "CG04", AS_OFS[0]) == ["open", "not_applicable", "not_applicable", "open"]
+    statuses = run(write_lake(tmp_path, rows), (AS_OFS[0],), ("hypertension_bp_missing",))
+    assert words(statuses, "hypertension_bp_missing", AS_OFS[0]) == ["open", "not_applicable", "not_applicable", "open"]
     assert counts(statuses)["open"].sum() == 2
 
 

@@ -307,9 +307,9 @@ def measured_lately(city: City, persons: pl.DataFrame, codes: list[str]) -> set[
 @pytest.mark.parametrize(
     ("indicator", "diagnosis", "measurement"),
     [
-        ("CG01", r"^(E1[0-4]|T89|T90)", ["4548-4", "6128"]),
-        ("CG04", r"^(I1[0-5]|K8[67])", ["8480-6"]),
-        ("CG05", r"^(I2[0-5]|I63|I70|G45|K76)", ["18262-6", "2089-1"]),
+        ("diabetes_hba1c_missing", r"^(E1[0-4]|T89|T90)", ["4548-4", "6128"]),
+        ("hypertension_bp_missing", r"^(I1[0-5]|K8[67])", ["8480-6"]),
+        ("cvd_ldl_missing", r"^(I2[0-5]|I63|I70|G45|K76)", ["18262-6", "2089-1"]),
     ],
 )
 def test_planted_truth_holds_for_the_rows(
@@ -328,7 +328,7 @@ def test_planted_truth_holds_for_the_rows(
 
 
 def test_planted_truth_of_mmr_holds_for_the_rows(city: City, persons: pl.DataFrame) -> None:
-    truth = city[0].truth()["gaps"].filter((pl.col("indicator") == "CG08") & pl.col("is_eligible"))
+    truth = city[0].truth()["gaps"].filter((pl.col("indicator") == "mmr_missing_at_two") & pl.col("is_eligible"))
     doses = clean(city, "vaccination", persons).filter(pl.col("code").str.starts_with("J07BD"))
     given = doses.filter(pl.col("status").is_null() | (pl.col("status") == "given"))
     assert (given["event_date"] >= given["birth_date"].dt.offset_by("11mo")).all()
@@ -343,8 +343,8 @@ def test_care_is_missed_about_as_often_as_it_should_be_and_more_where_people_are
 ) -> None:
     truth = city[0].truth()["gaps"].filter(pl.col("is_eligible"))
     shares = dict(truth.group_by("indicator").agg(pl.col("is_open").mean()).iter_rows())
-    assert 0.15 < shares["CG01"] < 0.25
-    assert 0.01 < shares["CG08"] < 0.12
+    assert 0.15 < shares["diabetes_hba1c_missing"] < 0.25
+    assert 0.01 < shares["mmr_missing_at_two"] < 0.12
     path = Path(synthetic.__file__).parent / "helsinki_profile.csv"
     unemployed = pl.read_csv(path, schema_overrides={"code": pl.String}).select(
         pl.col("code").alias("area_code"), is_worse_off=pl.col("unemployed_percent") > 12

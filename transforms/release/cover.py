@@ -11,8 +11,6 @@ from transforms.release.guarantee import Guarantee
 from transforms.release.linear import Amounts, sums_model
 from transforms.release.tables import Mask, Whole
 
-GAP = 0.002
-"""How close to the best choice a round needs to come: the rows are not all there yet."""
 NODES = 300
 """Limits the search of a round; in nodes, never in seconds, for the same result on any machine."""
 FAR = 1e5
@@ -22,8 +20,8 @@ FAR = 1e5
 class Cover:
     """The choice of hidden cells among `allowed` ones, of the least cost by what is known of protecting sets so far."""
 
-    def __init__(self, guarantee: Guarantee, costs: Amounts, allowed: Mask) -> None:
-        """Start with what each sum by itself asks for."""
+    def __init__(self, guarantee: Guarantee, costs: Amounts, allowed: Mask, gap: float) -> None:
+        """Start with what each sum by itself asks for; `gap` is how close to the best a choice must come."""
         cells = guarantee.cells
         self._guarantee, self._cells = guarantee, cells
         self._among = allowed | cells.unsafe
@@ -34,7 +32,7 @@ class Cover:
         self._choice = highspy.Highs()
         self._moves = sums_model(cells, self._among, np.zeros(size), np.zeros(size))
         self._moves.changeObjectiveSense(highspy.ObjSense.kMaximize)
-        for name, setting in (("output_flag", False), ("threads", 1), ("mip_rel_gap", GAP), ("mip_max_nodes", NODES)):
+        for name, setting in (("output_flag", False), ("threads", 1), ("mip_rel_gap", gap), ("mip_max_nodes", NODES)):
             self._choice.setOptionValue(name, setting)
         self._choice.addVars(size, self._is_unsafe.astype(float), np.ones(size))
         self._choice.changeColsCost(size, self._columns, np.where(self._is_unsafe, 0, costs[self._at]))

@@ -15,11 +15,11 @@ TOUCH = 1e-3
 def weights(cells: Merged) -> Amounts:
     """What hiding a merged cell costs: its cells, and something for the people in them.
 
-    Number of cells and people in them pull against each other; a cell half as large again as is usual for a safe one
-    counts twice.
+    Number of cells and people in them pull against each other; a cell a quarter larger than the usual safe one counts
+    twice.
     """
     safe = cells.value[~cells.unsafe]
-    scale = 1.5 * max(float(np.median(safe)), 1.0) if len(safe) else 1.0
+    scale = 1.25 * max(float(np.median(safe)), 1.0) if len(safe) else 1.0
     return np.asarray(cells.count * (1 + cells.value / scale))
 
 

@@ -11,13 +11,23 @@ from transforms.release.guarantee import Guarantee, Pool
 from transforms.release.linear import Amounts, Changes, whole, whole_change
 from transforms.release.tables import Mask, Merged, Whole
 
-STARTS = 6
-"""Attempts from nothing at most; more add little that the covering program can use."""
-ROUNDS = 4
-"""Times that the covering program chooses and learns."""
-WORK = {"normal": 4_000_000, "thorough": 40_000_000}
-"""What the attempts on a table may take: its cells times its unsafe cells, an attempt. Never seconds: a clock would make
-the result depend on the machine."""
+
+@dataclass(frozen=True)
+class Effort:
+    """How much to try for less hidden. In attempts, rounds, nodes and work, never in seconds: with a clock the result
+    would depend on the machine.
+
+    `work` is what the attempts on a table may take, in cells times unsafe cells an attempt; `gap` is how close to the
+    best choice the covering program comes each round.
+    """
+
+    starts: int
+    rounds: int
+    work: int
+    gap: float
+
+
+EFFORTS = {"normal": Effort(5, 3, 4_000_000, 0.01), "thorough": Effort(12, 12, 40_000_000, 0.002)}
 NOISE = 0.3
 """How far the prices of an attempt stray, in natural logarithms."""
 
@@ -81,15 +91,15 @@ def _finish(hidden: Mask, pool: Pool, guarantee: Guarantee, costs: Amounts) -> _
 
 def _cover(attempts: list[_Attempt], guarantee: Guarantee, costs: Amounts) -> _Attempt:
     """Let a covering program choose among the cells that the attempts hid, and mend its choice where it falls short."""
-    cells = guarantee.cells
+    cells, effort = guarantee.cells, EFFORTS[guarantee.rules.effort]
     best = min(attempts, key=lambda attempt: attempt.cost)
     allowed = np.logical_or.reduce([attempt.hidden for attempt in attempts])
-    cover, within = Cover(guarantee, costs, allowed), Changes(cells, allowed)
+    cover, within = Cover(guarantee, costs, allowed, effort.gap), Changes(cells, allowed)
     known = np.array([change for attempt in attempts for change in attempt.pool.changes()])
     unsafe = np.flatnonzero(cells.unsafe)
     order = unsafe[np.argsort(-cells.value[unsafe], kind="stable")]
     cover.relax()
-    for _ in range(ROUNDS * (4 if guarantee.rules.effort == "thorough" else 1)):
+    for _ in range(effort.rounds):
         chosen = cover.choose()
         bare = cover.learn(chosen)
         pool = Pool(guarantee)
@@ -104,9 +114,9 @@ def _cover(attempts: list[_Attempt], guarantee: Guarantee, costs: Amounts) -> _A
 
 def _attempts(guarantee: Guarantee) -> int:
     """How many attempts the work allowed for a table is enough for; `not_small` asks about three times as much."""
-    cells, rules = guarantee.cells, guarantee.rules
+    cells, rules, effort = guarantee.cells, guarantee.rules, EFFORTS[guarantee.rules.effort]
     work = cells.size * int(cells.unsafe.sum()) * (3 if rules.guarantee == "not_small" else 1)
-    return int(min(max(WORK[rules.effort] // work, 1), STARTS * (2 if rules.effort == "thorough" else 1)))
+    return int(min(max(effort.work // work, 1), effort.starts))
 
 
 def _make_whole(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amounts, hidden: Mask) -> Suppression:

@@ -35,11 +35,11 @@ class _Planted:
 
 
 _PLANTED = {
-    "CG01": _Planted("hba1c", 16, 200, 365),
-    "CG04": _Planted("blood_pressure", 18, 200, 0),
-    "CG05": _Planted("ldl", 18, 86, 0),
+    "diabetes_hba1c_missing": _Planted("hba1c", 16, 200, 365),
+    "hypertension_bp_missing": _Planted("blood_pressure", 18, 200, 0),
+    "cvd_ldl_missing": _Planted("ldl", 18, 86, 0),
 }
-_MMR = "CG08"
+_MMR = "mmr_missing_at_two"
 _SLACK, _MONTH = 5, 36
 """Days about a boundary for which nothing is said: months differ in length, and a date of birth may be cut to the first
 of its month, which makes a person older."""
