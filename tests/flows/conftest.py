@@ -95,6 +95,16 @@ def caregap(prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Careg
     settings._taken.clear()
 
 
+@pytest.fixture
+def caregap_process(prefect_api: str) -> Caregap:
+    """Run a command in a process of its own: what the processes that it starts write is seen too."""
+
+    def run(*arguments: object, data: Path, **environment: str) -> Outcome:
+        return start(["-m", "flows.cli"], *arguments, data=data, PREFECT_API_URL=prefect_api, **environment)
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def feed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small generated feed; not to be changed."""

@@ -9,6 +9,7 @@ import pytest
 from tests.flows.conftest import AS_OF, Caregap, start
 from tests.flows.test_refusals import write_feed
 
+pytestmark = pytest.mark.slow
 KILLS = {
     "while reading": ("transforms.controller.load", "Loader.add", 2),
     "while sorting": ("transforms.controller.load", "sort_distinct", 1),

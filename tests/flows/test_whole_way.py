@@ -114,6 +114,7 @@ def test_planted_gaps_are_found(finished: Path, feed: Path, caregap: Caregap) ->
     assert sure_open <= found <= sure_open + unsure
 
 
+@pytest.mark.slow
 def test_platform_commands_run_without_the_controllers_code(data: Path, tmp_path: Path) -> None:
     """Analysis and release work where neither key code nor readers exist, and load none of it."""
     for package in ("flows", "transforms", "schemas", "expectations"):
@@ -137,7 +138,10 @@ def test_platform_commands_run_without_the_controllers_code(data: Path, tmp_path
     assert (data / "release" / "candidates" / f"{AS_OF}-2").is_dir()
 
 
-def test_a_source_that_may_be_somebodys_waits_for_a_steward(feed: Path, tmp_path: Path, caregap: Caregap) -> None:
+def test_a_source_that_may_be_somebodys_waits_for_a_steward(
+    feed: Path, tmp_path: Path, caregap_process: Caregap
+) -> None:
+    caregap = caregap_process
     real = Path(shutil.copytree(feed, tmp_path / "real"))
     (real / "feed.toml").unlink()
     data = tmp_path / "data"

@@ -54,6 +54,7 @@ def tables(draw: st.DrawFn, largest: int = 7) -> tuple[pl.DataFrame, Spec]:
         "threshold": draw(st.integers(2, 5)),
         "zeros": draw(st.sampled_from(["publish", "protect"])),
         "guarantee": draw(st.sampled_from(["not_exact", "not_small"])),
+        "effort": draw(st.sampled_from(["normal", "thorough"])),
         "group_disclosure": linked and draw(st.booleans()),
     }
     frame = pl.DataFrame(rows)

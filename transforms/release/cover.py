@@ -11,6 +11,7 @@ from transforms.release.guarantee import Guarantee
 from transforms.release.linear import Amounts, sums_model
 from transforms.release.tables import Mask, Whole
 
+FEASIBLE = int(highspy.SolutionStatus.kSolutionStatusFeasible)
 NODES = 300
 """Limits the search of a round; in nodes, never in seconds, for the same result on any machine."""
 FAR = 1e5
@@ -27,6 +28,7 @@ class Cover:
         self._among = allowed | cells.unsafe
         self._at = np.flatnonzero(self._among)
         self._is_unsafe = cells.unsafe[self._at]
+        self._room = (cells.value - cells.floor)[self._at].astype(float)
         size = len(self._at)
         self._columns = np.arange(size, dtype=np.int32)
         self._choice = highspy.Highs()
@@ -45,7 +47,11 @@ class Cover:
             len(self._at), self._columns, np.full(len(self._at), int(highspy.HighsVarType.kInteger), dtype=np.uint8)
         )
         self._choice.run()
-        return self._mask(np.asarray(self._choice.getSolution().col_value) > 0.5)
+        if self._choice.getInfo().primal_solution_status != FEASIBLE:
+            return self._among.copy()
+        chosen = self._cells.unsafe.copy()
+        chosen[self._at[np.asarray(self._choice.getSolution().col_value) > 0.5]] = True
+        return chosen
 
     def relax(self) -> None:
         """Learn from the choice by fractions: a cell hidden by half lets its change be half as large."""
@@ -53,40 +59,34 @@ class Cover:
         share = np.clip(np.asarray(self._choice.getSolution().col_value), 0, 1)
         share[share < 1e-6] = 0
         for place in np.flatnonzero(self._is_unsafe).tolist():
-            amount = float(max(self._guarantee.amounts(int(self._at[place]))))
-            low = -np.minimum(amount, self._room()) * share
-            if min(self._guarantee.amounts(int(self._at[place]))) < 0:
-                low = -amount * share
+            amounts = self._guarantee.amounts(int(self._at[place]))
+            amount = float(max(amounts))
+            low = -share * (amount if len(amounts) > 1 else np.minimum(amount, self._room))
             slopes = self._reach(place, amount, low, amount * share)
             if slopes is not None:
-                moving = np.abs(slopes) > 1e-7
-                if low[place] < 0 or self._guarantee.rules.guarantee == "not_exact":
-                    weight = np.where(moving, amount, 0.0)
-                else:
-                    weight = np.where(slopes > 1e-7, amount, np.minimum(amount, np.maximum(-slopes, 0) * self._room()))
-                self._add(weight, place, amount)
+                gain = self._gain(slopes, amount)
+                if self._guarantee.rules.guarantee == "not_exact":
+                    gain = np.where(np.abs(slopes) > 1e-7, amount, 0.0)
+                self._add(gain, place, amount)
 
     def learn(self, hidden: Mask) -> int:
         """Add what the unsafe cells that a choice leaves known ask for; returns how many there are."""
         share = hidden[self._at].astype(float)
-        low, high = -self._room() * share, FAR * share
+        low, high = -self._room * share, FAR * share
         bare = self._unprotected(low, high)
         for place in bare.tolist():
-            cell = int(self._at[place])
-            amounts = self._guarantee.amounts(cell)
-            slopes = self._reach(place, float(max(amounts)), low, high)
-            if slopes is None:
-                continue
-            amount = float(max(amounts))
-            weight = np.where(slopes > 1e-7, amount, np.minimum(amount, np.maximum(-slopes, 0) * self._room()))
-            if min(amounts) < 0:
-                down = self._reach(place, -1.0, low, high)
-                if down is None:
-                    continue
-                other = np.where(down > 1e-7, 1, np.minimum(1, np.maximum(-down, 0) * self._room()))
-                weight = np.maximum(weight, other)
-            self._add(weight, place, amount)
+            amounts = self._guarantee.amounts(int(self._at[place]))
+            slopes = [self._reach(place, float(amount), low, high) for amount in amounts]
+            gains = [
+                self._gain(each, abs(amount)) for each, amount in zip(slopes, amounts, strict=True) if each is not None
+            ]
+            if len(gains) == len(amounts):
+                self._add(np.maximum.reduce(gains), place, float(max(amounts)))
         return len(bare)
+
+    def _gain(self, slopes: Amounts, amount: float) -> Amounts:
+        """How much further a cell would move at most for hiding each other cell."""
+        return np.where(slopes > 1e-7, amount, np.minimum(amount, np.maximum(-slopes, 0) * self._room))
 
     def _unprotected(self, low: Amounts, high: Amounts) -> Whole:
         """The unsafe cells that a few changes at random, and not each by itself, leave where they are."""
@@ -119,9 +119,6 @@ class Cover:
         slopes[place] = 0
         return slopes
 
-    def _room(self) -> Amounts:
-        return (self._cells.value - self._cells.floor)[self._at].astype(float)
-
     def _partners(self) -> None:
         """A sum tells a hidden cell that is alone in it, and then every unsafe cell behind that."""
         cells, inside = self._cells, np.full(self._cells.size, -1)
@@ -152,8 +149,3 @@ class Cover:
         if key not in self._known:
             self._known.add(key)
             self._choice.addRow(float(needed), highspy.kHighsInf, len(others), others, factor)
-
-    def _mask(self, chosen: Mask) -> Mask:
-        mask = self._cells.unsafe.copy()
-        mask[self._at[chosen]] = True
-        return mask

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from schemas.errors import DisclosureRefused
+from schemas.errors import DisclosureRefused, UsageRefused
 from transforms.release import attack
 from transforms.release.spec import STATUS, VALUE, Spec
 from transforms.release.suppress import Suppression, suppress
@@ -79,10 +79,17 @@ def verify(protected: Protected, processes: int = 1) -> attack.Verdict:
 def write_protected(protected: Protected, directory: Path) -> None:
     """Write the public files and, apart from them, the confidential decisions; a folder there before is replaced.
 
-    Written beside and then moved, so that a killed run leaves the old folder or the new one.
+    Written beside and then moved, so that a killed run leaves the old folder or the new one. Raises UsageRefused where
+    the folder holds anything else.
     """
+    directory = directory.absolute()
     beside = directory.with_name(f".{directory.name}.new")
     before = directory.with_name(f".{directory.name}.old")
+    if before.exists() and not directory.exists():
+        before.rename(directory)
+    own = {attack.TABLE_FILE, attack.CERTIFICATE_FILE, Path(DECISIONS_FILE).parts[0]}
+    if directory.exists() and not (directory.is_dir() and {path.name for path in directory.iterdir()} <= own):
+        raise UsageRefused("the folder for the result holds other files", "Give a new folder")
     for left_over in (beside, before):
         shutil.rmtree(left_over, ignore_errors=True)
     (beside / DECISIONS_FILE).parent.mkdir(parents=True, mode=0o700)

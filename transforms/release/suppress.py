@@ -95,7 +95,7 @@ def _cover(attempts: list[_Attempt], guarantee: Guarantee, costs: Amounts) -> _A
     best = min(attempts, key=lambda attempt: attempt.cost)
     allowed = np.logical_or.reduce([attempt.hidden for attempt in attempts])
     cover, within = Cover(guarantee, costs, allowed, effort.gap), Changes(cells, allowed)
-    known = np.array([change for attempt in attempts for change in attempt.pool.changes()])
+    known = np.array([change for attempt in attempts for change in attempt.pool.changes()]).reshape(-1, cells.size)
     unsafe = np.flatnonzero(cells.unsafe)
     order = unsafe[np.argsort(-cells.value[unsafe], kind="stable")]
     cover.relax()
