@@ -31,6 +31,8 @@ PAIRS = (
 """Columns of which the second must not be the earlier day."""
 DUPLICATE = "exact duplicate"
 """The controller's reason for a row that it left out because it has it already: no fault of the row."""
+MERGED = "merged with another row of the person"
+"""The controller's reason for a row of a person who has another; it is a duplicate too."""
 _INTAKE = (
     "rows_in",
     "kept",
@@ -172,7 +174,7 @@ def _intake_figures(row_count: float, table: str, intakes: Mapping[str, Intake] 
         return dict.fromkeys(_INTAKE)
     intake = intakes.get(table) or Intake(rows_in=0, kept=0, quarantined={})
     rows_in, kept = intake["rows_in"], intake["kept"]
-    duplicates = intake["quarantined"].get(DUPLICATE, 0)
+    duplicates = sum(intake["quarantined"].get(reason, 0) for reason in (DUPLICATE, MERGED))
     quarantined = sum(intake["quarantined"].values()) - duplicates
     return {
         "rows_in": rows_in,

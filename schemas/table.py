@@ -84,13 +84,15 @@ class Table:
     """A table of the source and what becomes of it in the lake.
 
     `grain` is one sentence, "One row per ...". `order` is the sort order of the lake's files, chosen so that an
-    indicator reads only the codes and dates that it needs.
+    indicator reads only the codes and dates that it needs. A table that does not cross is used in the controller zone
+    alone and has no place in the lake.
     """
 
     name: str
     grain: str
     columns: tuple[Column, ...]
     order: tuple[str, ...]
+    crosses: bool = True
 
     def column(self, name: str) -> Column:
         """Find a column by name; KeyError where the table has none of that name."""

@@ -163,7 +163,7 @@ def test_rows_of_one_person_that_agree_are_one_person_and_a_death_is_not_lost(lo
     loader.add("person", twice)
     found = finish(loader)["person"]
     assert found["death_date"].to_list() == [date(2023, 12, 31)]
-    assert loader.tallies["person"].quarantined == {"exact duplicate": 1}
+    assert loader.tallies["person"].quarantined == {"merged with another row of the person": 1}
 
 
 def test_rows_of_one_person_that_contradict_each_other_are_quarantined_with_their_events(loader: Loader) -> None:
@@ -175,6 +175,53 @@ def test_rows_of_one_person_that_contradict_each_other_are_quarantined_with_thei
     assert found["person"].height == 2
     assert loader.tallies["person"].quarantined == {"person_id: two persons share it": 2}
     assert loader.tallies["diagnosis"].quarantined == {"person_id: is not among the persons": 1}
+
+
+def links(*pairs: tuple[str | None, str | None]) -> pl.DataFrame:
+    return pl.DataFrame(pairs, schema={"former_id": pl.String, "person_id": pl.String}, orient="row")
+
+
+def test_a_changed_code_leads_to_one_person_with_all_events(loader: Loader) -> None:
+    first, second, now, other = (identity_code(date(2010, 1, 1), number) for number in (900, 902, 904, 906))
+    loader.add("identity_link", links((first, second), (f"1.2.246.21.{second}", now)))
+    people = pl.DataFrame(
+        {
+            "person_id": [first, now, other],
+            "birth_date": [date(2010, 1, 2), date(2010, 1, 1), date(2010, 1, 1)],
+            "sex": ["male", "female", "female"],
+            "recorded_date": [date(2026, 1, 1), date(2020, 1, 1), date(2020, 1, 1)],
+        }
+    )
+    loader.add("person", people)
+    loader.add(
+        "diagnosis", diagnoses([first, second, now, other]).with_columns(code=pl.Series(["I10", "J44", "E11", "F20"]))
+    )
+    found = finish(loader)
+    assert found["person"].height == 2
+    assert found["person"]["sex"].to_list() == ["female", "female"]  # what stands under the current code is right
+    assert sorted(found["diagnosis"].group_by("person_number").len()["len"]) == [1, 3]
+    assert loader.tallies["person"].quarantined == {"merged with another row of the person": 1}
+    assert loader.tallies["identity_link"].kept == 2
+
+
+def test_links_that_disagree_lead_nowhere_and_are_quarantined(loader: Loader, tmp_path: Path) -> None:
+    a, b, c, d, e = (identity_code(date(2011, 1, 1), 900 + number) for number in range(5))
+    loader.add("identity_link", links((a, b), (a, c), (d, e), (e, d), ("no code", b)))
+    loader.add(
+        "person", pl.DataFrame({"person_id": [a, b, d], "birth_date": [date(2011, 1, 1)] * 3, "sex": ["male"] * 3})
+    )
+    assert finish(loader)["person"].height == 3
+    assert loader.tallies["identity_link"].quarantined == {
+        "former_id: leads to two persons, or round in a circle": 4,
+        "former_id: is not a valid identifier": 1,
+    }
+    assert rejected(tmp_path).height == 5
+
+
+def test_links_must_come_before_persons(loader: Loader) -> None:
+    loader.add("person", persons(1))
+    with pytest.raises(SourceRefused, match="after persons"):
+        loader.add("identity_link", links(("010594Y9032", "010594Y9021")))
 
 
 def test_a_person_under_a_security_ban_has_no_area(loader: Loader) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expectations import profile as profile_module
-from expectations.profile import DUPLICATE, EARLIEST, PAIRS, Intake, figure_names, profile
+from expectations.profile import DUPLICATE, EARLIEST, MERGED, PAIRS, Intake, figure_names, profile
 from schemas.table import PERSON_NUMBER, Kind, Table
 from schemas.tables import TABLES
 from transforms.controller import validate
@@ -142,7 +142,9 @@ def test_a_profile_has_every_table_and_the_figures_that_it_says() -> None:
 
 
 def test_what_the_controller_did_adds_up() -> None:
-    intake = Intake(rows_in=100, kept=80, quarantined={"code: is missing": 7, "x: is in the future": 3, DUPLICATE: 9})
+    intake = Intake(
+        rows_in=100, kept=80, quarantined={"code: is missing": 7, "x: is in the future": 3, DUPLICATE: 8, MERGED: 1}
+    )
     figures = profile({}, AS_OF, {"contact": intake})["contact"]
     assert figures["quarantined_count"] == 10
     assert figures["quarantined_share"] == 0.1
@@ -153,7 +155,7 @@ def test_what_the_controller_did_adds_up() -> None:
 
 def test_the_controllers_tally_and_word_for_duplicates_are_understood() -> None:
     tally = Tally(rows_in=3, kept=1)
-    tally.quarantined.update({validate.DUPLICATE: 2})
+    tally.quarantined.update({validate.DUPLICATE: 1, validate.MERGED: 1})
     intake = Intake(rows_in=tally.rows_in, kept=tally.kept, quarantined=tally.quarantined)
     figures = profile({}, AS_OF, {"contact": intake})["contact"]
     assert (figures["duplicate_count"], figures["quarantined_count"]) == (2, 0)

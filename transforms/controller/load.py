@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from schemas.errors import SourceRefused
 from schemas.policy import Resolution
 from schemas.table import PERSON_ID, PERSON_NUMBER, RECORD_ID, Table
-from schemas.tables import TABLES
+from schemas.tables import IDENTITY_LINK, SOURCE_TABLES, TABLES
 from transforms.controller import validate
 from transforms.controller.generalise import district_of, generalise_area, generalise_birth
 from transforms.controller.keys import Keyring
+from transforms.controller.links import Links
 from transforms.controller.normalise import normalise
 from transforms.controller.pseudonymise import PseudonymKey, pseudonym_key, pseudonymise, to_series
 from transforms.controller.quarantine import SUFFIX, quarantine_key, seal
@@ -66,7 +67,8 @@ class Tally:
 class Loader:
     """Takes batches of source rows and leaves files for the lake in `staging`, rejected rows in `quarantine`.
 
-    Use: `add` each batch, persons first, then `finish`. Both folders must exist, be empty and be the controller's.
+    Use: `add` each batch, identity links first and persons next, then `finish`. Both folders must exist, be empty and
+    be the controller's.
     """
 
     def __init__(self, terms: Terms, staging: Path, quarantine: Path) -> None:
@@ -76,21 +78,27 @@ class Loader:
         self._person_key = pseudonym_key(terms.keyring, terms.identifier, terms.domain)
         self._sealing_key = quarantine_key(terms.keyring)
         self._districts = district_of(terms.areas)
+        self._links = Links()
         self._persons: list[pl.DataFrame] = []
         self._index: pl.DataFrame | None = None
         self._parts = 0
 
     def add(self, name: str, raw: pl.DataFrame) -> None:
         """Take one batch of a table. Raises SourceRefused where persons come after other tables."""
-        table, tally = TABLES[name], self.tallies.setdefault(name, Tally())
+        table, tally = SOURCE_TABLES[name], self.tallies.setdefault(name, Tally())
         tally.rows_in += raw.height
         rows, unreadable = normalise(raw, table, self._terms.identifier)
         reason = validate.reasons(rows, table, self._terms.identifier, unreadable, self._terms.latest)
+        if name == IDENTITY_LINK:
+            self._link(raw, rows, reason)
+            return
+        former, rows = rows[PERSON_ID], rows.with_columns(self._links.current(rows[PERSON_ID]))
         if name == "person":
             if self._index is not None:
                 raise SourceRefused("persons came after other rows", "Deliver all persons first", table="person")
             reason = _also(reason, rows["is_retracted"].fill_null(False), "is_retracted: the source took the row back")
             self._reject(name, raw, reason)
+            rows = rows.with_columns(is_former=former.ne_missing(rows[PERSON_ID]))
             self._persons.append(self._person_rows(raw, rows, reason))
             return
         numbers = self._numbers(rows[PERSON_ID])
@@ -118,6 +126,16 @@ class Loader:
 
     # Persons
 
+    def _link(self, raw: pl.DataFrame, rows: pl.DataFrame, reason: pl.Series) -> None:
+        """Take identity links. Raises SourceRefused where persons came before them."""
+        if self._persons or self._index is not None:
+            raise SourceRefused("identity links came after persons", "Deliver them first", table=IDENTITY_LINK)
+        usable = reason.is_null()
+        disagree = self._links.add(rows.filter(usable))
+        reason = reason.scatter(usable.arg_true(), disagree)
+        self._reject(IDENTITY_LINK, raw, reason)
+        self.tallies[IDENTITY_LINK].kept += reason.null_count()
+
     def _person_rows(self, raw: pl.DataFrame, rows: pl.DataFrame, reason: pl.Series) -> pl.DataFrame:
         """One row per valid row of a person batch: the platform's columns, the pseudonym as two words, the raw row."""
         valid = reason.is_null()
@@ -127,7 +145,8 @@ class Loader:
             generalise_birth(rows["birth_date"], self._terms.birth_date).alias("birth_date"),
             rows["sex"].fill_null("unknown").alias("sex"),
         )
-        return platform.with_columns(*words, raw.to_struct("raw"), rows["birth_date"].alias("exact_birth_date"))
+        exact = rows["birth_date"].alias("exact_birth_date")
+        return platform.with_columns(*words, raw.to_struct("raw"), exact, rows["is_former"])
 
     def _number_persons(self) -> None:
         """Merge rows of one person, quarantine persons whose rows contradict each other, number the rest."""
@@ -141,8 +160,12 @@ class Loader:
         key = ["word_0", "word_1"]
         repeated = pl.struct(key).is_duplicated()
         if rows.select(repeated.any()).item():
-            contradicts = (pl.col("exact_birth_date").n_unique() > 1) | (pl.col("sex").n_unique() > 1)
-            rows = rows.with_columns(contradicts=(contradicts).over(key))
+            # What stands under a former identifier may have been wrong, and was corrected with it.
+            said = ~pl.col("is_former") | pl.col("is_former").all()
+            contradicts = pl.any_horizontal(
+                pl.col(column).filter(said).n_unique() > 1 for column in ("exact_birth_date", "sex")
+            )
+            rows = rows.with_columns(contradicts=contradicts.over(key))
             conflict = rows.filter("contradicts")
             if conflict.height:
                 reason = pl.Series("reason", [f"{PERSON_ID}: {validate.CONFLICT}"]).new_from_index(0, conflict.height)
@@ -151,14 +174,15 @@ class Loader:
             before = rows.height
             # Rows of one person that agree are one person: the latest record wins, a known death is never lost.
             rows = (
-                rows.sort("recorded_date", nulls_last=False, maintain_order=True)
+                rows.sort(~pl.col("is_former"), "recorded_date", nulls_last=False, maintain_order=True)
                 .with_columns(pl.col("death_date").drop_nulls().last().over(key))
                 .unique(key, keep="last", maintain_order=True)
             )
-            tally.duplicates(before - rows.height)
+            if before > rows.height:
+                tally.quarantined[validate.MERGED] += before - rows.height
         if rows.height == 0:
             raise SourceRefused("no valid person was read", "See the quarantine for the reasons", table="person")
-        rows = rows.drop("raw", "exact_birth_date").sort(key).with_row_index(PERSON_NUMBER)
+        rows = rows.drop("raw", "exact_birth_date", "is_former").sort(key).with_row_index(PERSON_NUMBER)
         rows = rows.with_columns(pl.col(PERSON_NUMBER).cast(pl.Int32))
         tally.kept = rows.height
         self._index = rows.select(*key, PERSON_NUMBER)

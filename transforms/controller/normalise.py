@@ -44,7 +44,7 @@ def normalise(raw: pl.DataFrame, table: Table, identifier: str) -> tuple[pl.Data
 
 def _typed(source: pl.Series, column: Column, table: Table, identifier: str) -> pl.Series:
     dtype = table.source_schema[column.name]
-    if column.name == PERSON_ID:
+    if column.name in (PERSON_ID, "former_id"):
         return normal_spelling(source, identifier)
     if column.kind in (Kind.TEXT, Kind.CODE):
         text = source.cast(pl.String)

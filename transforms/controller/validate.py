@@ -14,6 +14,8 @@ UNREADABLE, MISSING, INVALID = "cannot be read", "is missing", "is not a valid i
 NOT_A_TERM, OUT_OF_RANGE = "is not one of the terms", "is out of range"
 TOO_EARLY, IN_FUTURE, ENDS_BEFORE = "is before 1880", "is in the future", "is before the first day"
 UNKNOWN_PERSON, DUPLICATE, CONFLICT = "is not among the persons", "exact duplicate", "two persons share it"
+MERGED = "merged with another row of the person"
+LINKS_DISAGREE = "leads to two persons, or round in a circle"
 
 
 def reasons(
@@ -39,7 +41,9 @@ def _rules(
     for column in table.columns:
         if column.required:
             yield f"{column.name}: {MISSING}", rows[column.name].is_null()
-    yield f"{PERSON_ID}: {INVALID}", ~is_valid(rows[PERSON_ID], identifier)
+    for name in (PERSON_ID, "former_id"):
+        if name in table.names:
+            yield f"{name}: {INVALID}", ~is_valid(rows[name], identifier)
     for column in table.columns:
         values = rows[column.name]
         if column.terms:

@@ -35,7 +35,9 @@ class Source(Protocol):
         """The source's own geography (`schemas.areas.AREA_SCHEMA`), or None for the one given or the default."""
 
     def batches(self) -> Iterator[tuple[str, pl.DataFrame]]:
-        """Pairs of table name and rows, some 100,000 to 1,000,000 at a time: all persons first, the rest in any order.
+        """Pairs of table name and rows, some 100,000 to 1,000,000 at a time.
+
+        Identity links come first where there are any, then all persons, then the rest in any order.
 
         Columns carry the names of `schemas.tables`, optional ones may be absent; values may still be text as the
         source wrote it. Raises SourceRefused where the source cannot be what it should be.

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from schemas.areas import load_areas
 from schemas.errors import SourceRefused, UsageRefused
 from schemas.table import Column, Kind, Table
-from schemas.tables import TABLES
+from schemas.tables import IDENTITY_LINK, SOURCE_TABLES
 from transforms.sources import Remark
 
 FORMAT = "caregap-feed/1"
@@ -70,13 +70,13 @@ class FeedSource:
         raise SourceRefused(refused.rule, refused.next_step, "areas", refused.column, refused.count)
 
     def batches(self) -> Iterator[tuple[str, pl.DataFrame]]:
-        """Check every file first, then yield table name and rows, persons first."""
+        """Check every file first, then yield table name and rows: identity links, then persons, then the rest."""
         self._remarks = {}
         files = self._checked_files()
-        for table in sorted(files, key=lambda name: name != "person"):
+        for table in sorted(files, key=lambda name: (name != IDENTITY_LINK, name != "person")):
             for path in files[table]:
                 for rows in _batches(path, table):
-                    yield table, _as_declared(rows, TABLES[table])
+                    yield table, _as_declared(rows, SOURCE_TABLES[table])
 
     def remarks(self) -> list[Remark]:
         """Tell what was noticed; complete once `batches` has been read to its end."""
@@ -84,7 +84,7 @@ class FeedSource:
 
     def rows_expected(self) -> int | None:
         """Row count of the Parquet files, and an estimate from the size of the CSV files."""
-        return rows_about([path for table in TABLES for path in self._files(table)])
+        return rows_about([path for table in SOURCE_TABLES for path in self._files(table)])
 
     def _files(self, table: str) -> list[Path]:
         """Files of a table, in order of name; SourceRefused where it stands there in two forms."""
@@ -101,19 +101,21 @@ class FeedSource:
 
     def _checked_files(self) -> dict[str, list[Path]]:
         """Files by table once each has been opened and its columns and first rows have been looked at."""
-        files = {table: self._files(table) for table in TABLES}
+        files = {table: self._files(table) for table in SOURCE_TABLES}
         if not files["person"]:
             raise SourceRefused("the table is missing", "Add person.parquet or person.csv to the feed", "person")
         for table, paths in files.items():
             if not paths:
                 self._remark(table, None, "the table is not in the feed")
-            rows = sum(self._check_file(path, TABLES[table]) for path in paths)
+            rows = sum(self._check_file(path, SOURCE_TABLES[table]) for path in paths)
             if table == "person" and not rows:
                 raise SourceRefused("the table has no rows", "Give a feed with persons in it", "person")
         known = {path for paths in files.values() for path in paths}
-        entries = [path for path in self._directory.iterdir() if path.name not in _BESIDE and path.name not in TABLES]
+        entries = [
+            path for path in self._directory.iterdir() if path.name not in _BESIDE and path.name not in SOURCE_TABLES
+        ]
         entries += [
-            path for table in TABLES if (folder := self._directory / table).is_dir() for path in folder.iterdir()
+            path for table in SOURCE_TABLES if (folder := self._directory / table).is_dir() for path in folder.iterdir()
         ]
         if strangers := sum(path not in known and not path.name.startswith((".", "_")) for path in entries):
             self._remark("feed", None, "files that are no table of a feed were left out", strangers)
