@@ -15,46 +15,33 @@ TOUCH = 1e-3
 def weights(cells: Merged) -> Amounts:
     """What hiding a merged cell costs: its cells, and something for the people in them.
 
-    Number of cells and people in them pull against each other; a cell a quarter larger than the usual safe one counts
+    Number of cells and people in them pull against each other; a cell of the size usual for a safe one counts
     twice.
     """
     safe = cells.value[~cells.unsafe]
-    scale = 1.25 * max(float(np.median(safe)), 1.0) if len(safe) else 1.0
+    scale = max(float(np.median(safe)), 1.0) if len(safe) else 1.0
     return np.asarray(cells.count * (1 + cells.value / scale))
 
 
-def hide(
-    changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amounts, order: Whole, hidden: Mask, *, both_ways: bool
-) -> Mask:
-    """Protect unsafe cells in an order, each by the cheapest change; what a change moves is hidden and then cheap.
-
-    With `both_ways` the cheaper of a move up and a move down is taken, else a move down only where there is no other.
-    """
+def hide(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amounts, order: Whole, hidden: Mask) -> Mask:
+    """Protect unsafe cells in an order, each by the cheapest change; what a change moves is hidden and then cheap."""
     hidden = hidden.copy()
-    prices = np.where(hidden, TOUCH, costs)
-    changes.price(prices)
+    changes.price(np.where(hidden, TOUCH, costs))
     for cell in order.tolist():
         if pool.protections[cell]:
             continue
-        found = [_protect(changes, (amount,), cell) for amount in guarantee.amounts(cell)] if both_ways else []
-        best = min(
-            (each for each in found if each is not None),
-            key=lambda each: float((np.abs(each) * prices).sum()),
-            default=None,
-        )
-        if best is None:
-            best = _protect(changes, guarantee.amounts(cell), cell)
-        if best is None:
+        found = _protect(changes, guarantee, cell)
+        if found is None:
             continue
-        for new in np.flatnonzero((best != 0) & ~hidden).tolist():
-            hidden[new], prices[new] = True, TOUCH
+        for new in np.flatnonzero((found != 0) & ~hidden).tolist():
+            hidden[new] = True
             changes.price_one(new, TOUCH)
-        pool.add(best)
+        pool.add(found)
     return hidden
 
 
-def _protect(changes: Changes, amounts: tuple[int, ...], cell: int) -> Amounts | None:
-    for amount in amounts:
+def _protect(changes: Changes, guarantee: Guarantee, cell: int) -> Amounts | None:
+    for amount in guarantee.amounts(cell):
         found = changes.cheapest(cell, amount)
         if found is not None:
             return found
@@ -97,7 +84,7 @@ def _protect_again(changes: Changes, guarantee: Guarantee, bare: Whole, keep: Ca
     for cell in bare.tolist():
         if not waiting[cell]:
             continue
-        found = _protect(changes, guarantee.amounts(cell), cell)
+        found = _protect(changes, guarantee, cell)
         if found is None:
             return False
         keep(found)

@@ -79,7 +79,7 @@ def _start(number: int, everywhere: Changes, guarantee: Guarantee, costs: Amount
     if number > 1:
         prices = costs * np.exp(random.normal(0, NOISE, cells.size))
     order, pool = unsafe[np.argsort(rank, kind="stable")], Pool(guarantee)
-    hidden = hide(everywhere, pool, guarantee, prices, order, cells.unsafe, both_ways=number % 2 == 1)
+    hidden = hide(everywhere, pool, guarantee, prices, order, cells.unsafe)
     return _finish(hidden, pool, guarantee, costs)
 
 
@@ -105,7 +105,7 @@ def _cover(attempts: list[_Attempt], guarantee: Guarantee, costs: Amounts) -> _A
         pool = Pool(guarantee)
         for change in known[~(known[:, ~chosen] != 0).any(axis=1)]:
             pool.add(change)
-        mended = hide(within, pool, guarantee, costs, order, chosen, both_ways=False)
+        mended = hide(within, pool, guarantee, costs, order, chosen)
         best = min(best, _finish(mended, pool, guarantee, costs), key=lambda attempt: attempt.cost)
         if not bare:
             break
