@@ -70,7 +70,6 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         assert server.stdin is not None
         address = server.stdout.readline().strip()
         os.environ["PREFECT_API_URL"] = address
-        settings.prepare(settings.Layout(home))
         yield address
         server.stdin.close()
 

@@ -105,7 +105,7 @@ class FeedSource:
         if not files["person"]:
             raise SourceRefused("the table is missing", "Add person.parquet or person.csv to the feed", "person")
         for table, paths in files.items():
-            if not paths:
+            if not paths and SOURCE_TABLES[table].crosses:
                 self._remark(table, None, "the table is not in the feed")
             rows = sum(self._check_file(path, SOURCE_TABLES[table]) for path in paths)
             if table == "person" and not rows:
