@@ -1,6 +1,6 @@
 """Which further cells to hide so that no unsafe cell can be worked back from the published ones and their sums."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,7 +27,9 @@ class Effort:
     gap: float
 
 
-EFFORTS = {"normal": Effort(5, 3, 4_000_000, 0.01), "thorough": Effort(12, 12, 40_000_000, 0.002)}
+EFFORTS = {"normal": Effort(5, 3, 2_000_000, 0.01), "thorough": Effort(12, 12, 40_000_000, 0.002)}
+LEAST_ATTEMPTS = 2
+"""From one attempt alone the covering program would have nothing to choose."""
 NOISE = 0.3
 """How far the prices of an attempt stray, in natural logarithms."""
 
@@ -37,11 +39,13 @@ class Suppression:
     """What to hide in a table: `hidden` has one entry per merged cell.
 
     `witnesses` has one row per whole-number change; each gives another table that agrees with all that is published,
-    and together they move every unsafe cell as far as the guarantee asks.
+    and together they move every unsafe cell as far as the guarantee asks, but those marked `bare`: these can be worked
+    back from what is public already, whatever else is hidden.
     """
 
     hidden: Mask
     witnesses: Whole
+    bare: Mask
 
 
 @dataclass(frozen=True)
@@ -54,19 +58,22 @@ class _Attempt:
     changes: Changes
 
 
-def suppress(cells: Merged, rules: Disclosure) -> Suppression:
+def suppress(cells: Merged, rules: Disclosure, safe_from: int) -> Suppression:
     """Choose what to hide: all unsafe cells, and as few and as small others as found to keep them from being known.
 
     A few attempts that differ by order and prices; then the best choice among all that they hid.
     """
-    guarantee = Guarantee(cells, rules)
+    told = cells.unsafe & cells.fixed
+    cells = replace(cells, unsafe=cells.unsafe & ~told, open=cells.open & ~cells.fixed)
+    guarantee = Guarantee(cells, rules, safe_from)
     if not cells.unsafe.any():
-        return Suppression(cells.unsafe.copy(), np.zeros((0, cells.size), np.int64))
+        return Suppression(cells.open, np.zeros((0, cells.size), np.int64), told)
     costs = weights(cells)
-    everywhere = Changes(cells, np.ones(cells.size, bool))
+    everywhere = Changes(cells, ~cells.fixed)
     attempts = [_start(number, everywhere, guarantee, costs) for number in range(_attempts(guarantee))]
     best = _cover(attempts, guarantee, costs) if len(attempts) > 1 else attempts[0]
-    return _make_whole(best.changes, best.pool, guarantee, costs, best.hidden)
+    answer = _make_whole(best.changes, best.pool, guarantee, costs, best.hidden)
+    return replace(answer, bare=answer.bare | told)
 
 
 def _start(number: int, everywhere: Changes, guarantee: Guarantee, costs: Amounts) -> _Attempt:
@@ -79,14 +86,14 @@ def _start(number: int, everywhere: Changes, guarantee: Guarantee, costs: Amount
     if number > 1:
         prices = costs * np.exp(random.normal(0, NOISE, cells.size))
     order, pool = unsafe[np.argsort(rank, kind="stable")], Pool(guarantee)
-    hidden = hide(everywhere, pool, guarantee, prices, order, cells.unsafe)
+    hidden = hide(everywhere, pool, guarantee, prices, order, cells.unsafe | cells.open)
     return _finish(hidden, pool, guarantee, costs)
 
 
 def _finish(hidden: Mask, pool: Pool, guarantee: Guarantee, costs: Amounts) -> _Attempt:
     changes = Changes(guarantee.cells, hidden)
     hidden = give_back(changes, pool, guarantee, costs, hidden)
-    return _Attempt(hidden, float(costs[hidden & ~guarantee.cells.unsafe].sum()), pool, changes)
+    return _Attempt(hidden, float(costs[hidden & ~guarantee.cells.unsafe & ~guarantee.cells.open].sum()), pool, changes)
 
 
 def _cover(attempts: list[_Attempt], guarantee: Guarantee, costs: Amounts) -> _Attempt:
@@ -116,7 +123,7 @@ def _attempts(guarantee: Guarantee) -> int:
     """How many attempts the work allowed for a table is enough for; `not_small` asks about three times as much."""
     cells, rules, effort = guarantee.cells, guarantee.rules, EFFORTS[guarantee.rules.effort]
     work = cells.size * int(cells.unsafe.sum()) * (3 if rules.guarantee == "not_small" else 1)
-    return int(min(max(effort.work // work, 1), effort.starts))
+    return int(min(max(effort.work // work, LEAST_ATTEMPTS), effort.starts))
 
 
 def _make_whole(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amounts, hidden: Mask) -> Suppression:
@@ -146,15 +153,16 @@ def _make_whole(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amoun
                 if found is not None and take(whole(cells, found)):
                     break
     prices = np.where(hidden, TOUCH, costs)
-    for may_move in (hidden.copy(), np.ones(cells.size, bool)):
+    for may_move in (hidden.copy(), ~cells.fixed):
         for cell in np.flatnonzero(bare).tolist():
             if bare[cell]:
                 take(whole_change(cells, may_move, cell, guarantee.amounts(cell), prices))
     for cell in np.flatnonzero(bare).tolist():
-        take(_upwards(guarantee, cell))
+        if bare[cell] and not (change := _upwards(guarantee, cell))[cells.fixed].any():
+            take(whole(cells, change.astype(float)))
     for change in witnesses:
         hidden |= change != 0
-    return Suppression(hidden, np.array(witnesses))
+    return Suppression(hidden, np.array(witnesses).reshape(-1, cells.size), bare)
 
 
 def _upwards(guarantee: Guarantee, cell: int) -> Whole:
