@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,6 +20,7 @@ from schemas.policy import load_policy
 from transforms.analysis.counts import counts as count_statuses
 from transforms.analysis.counts import margins, residents
 from transforms.analysis.evaluation import evaluate
+from transforms.analysis.singling_out import check_singling_out, shares, singling_out
 
 MOST_MONTHS = 32
 """Month-ends that one evaluation holds: a bit each of a 32-bit word."""
@@ -31,6 +32,7 @@ def count(data: str, as_of: str, months: int) -> int:
     layout, policy, indicators = Layout(Path(data)), load_policy(), load_indicators()
     snapshot = read_snapshot(layout)
     files = lake_files(layout, snapshot)
+    about_persons = _report_singling_out(layout, files, as_of, snapshot.generated)
     areas = pl.concat([pl.read_parquet(file) for file in files.pop("area")])
     dates = month_ends(date.fromisoformat(as_of), months)
     statuses = evaluate(files, list(indicators.values()), dates, policy.age_band_starts, areas)
@@ -52,11 +54,24 @@ def count(data: str, as_of: str, months: int) -> int:
             "lake": snapshot.tables,
             "policy_version": policy.version,
             "code_version": code_version(),
+            "singling_out": shares(about_persons),
             "indicators": {name: indicator.version for name, indicator in indicators.items()},
         },
     )
     replace_folder(beside, target)
     return counted.height
+
+
+def _report_singling_out(
+    layout: Layout, files: Mapping[str, list[str]], as_of: str, generated: bool
+) -> list[dict[str, Any]]:
+    """Write, beside those of other dates, how far persons stand out in the lake; stop where policy says so."""
+    terms, path = load_policy().singling_out, layout.quality / "singling_out.json"
+    report = singling_out(files, date.fromisoformat(as_of), terms.group_size)
+    earlier = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    replace_json(path, {**earlier, as_of: {"group_size": terms.group_size, "generated": generated, "by": report}})
+    check_singling_out(report, terms, generated=generated)
+    return report
 
 
 @zone_flow("caregap-analyse")
@@ -69,12 +84,21 @@ def run_analyse(layout: Layout, as_of: date, months: int) -> int:
     """Run the flow; returns the number of counts. Raises UsageRefused where `months` is out of range."""
     if not 1 <= months <= MOST_MONTHS:
         raise UsageRefused(f"months must be from 1 to {MOST_MONTHS}", "Give --months N")
-    outcome = "refused"
+    policy = load_policy().in_force(datetime.now(UTC).date())
+    outcome, counts = "refused", 0
     try:
         counts = analyse(str(layout.data), as_of.isoformat(), months)
         outcome = "done"
     finally:
-        audit.record(layout.audit, "analyse", as_of=as_of.isoformat(), months=months, outcome=outcome)
+        audit.record(
+            layout.audit,
+            "analyse",
+            as_of=as_of.isoformat(),
+            months=months,
+            purpose=policy.purpose,
+            count=counts,
+            outcome=outcome,
+        )
     return counts
 
 
@@ -104,6 +128,7 @@ def confidential_counts(layout: Layout, indicator: str, as_of: date, reason: str
         raise UsageRefused("a reason is needed to see unprotected counts", "Give --reason TEXT")
     if indicator not in load_indicators():
         raise UsageRefused("there is no such indicator", "caregap indicators list names them")
+    policy = load_policy().in_force(datetime.now(UTC).date())
     counts, areas, _ = read_counts(layout, as_of)
     rows = margins(counts.filter(pl.col("indicator") == indicator), areas)
     if area is not None:
@@ -117,7 +142,7 @@ def confidential_counts(layout: Layout, indicator: str, as_of: date, reason: str
         as_of=as_of.isoformat(),
         area=area or "all",
         reason=reason,
-        purpose=load_policy().purpose,
+        purpose=policy.purpose,
         count=rows.height,
     )
     return rows.write_csv()

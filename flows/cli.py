@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import NoReturn
 
+from flows import audit
 from flows.guard import Failure, ZoneFailed, guarded
 from flows.settings import Layout, prepare, take_secrets
 from schemas.errors import Refusal
@@ -38,6 +39,7 @@ def run(arguments: Sequence[str]) -> int:
         guarded(given.command)(given, layout)
     except Refusal as refusal:
         _say(f"caregap: {refusal}")
+        audit.record_refusal(layout.audit, given.name, refusal)
         return refusal.exit_code
     except ZoneFailed as failed:
         return failed.exit_code
@@ -58,11 +60,24 @@ def _synth(given: argparse.Namespace, layout: Layout) -> None:
 
 
 def _keys(given: argparse.Namespace, layout: Layout) -> None:
-    layout.create()
     take_secrets()
-    from flows.keys import KEY_ACTIONS
+    layout.create()
+    from flows import keys
 
-    for line in KEY_ACTIONS[given.action](layout):
+    if given.action == "create":
+        lines = keys.create(layout, given.token_module, given.token_label)
+    elif given.action == "list":
+        lines = keys.list_epochs(layout)
+    elif given.action == "verify":
+        lines = keys.verify(layout)
+    elif given.action == "destroy":
+        lines = keys.destroy(layout, given.epoch, given.reason)
+    else:
+        prepare(layout)
+        from flows.controller import DOMAIN
+
+        lines = keys.rotate(layout, DOMAIN, given.reason)
+    for line in lines:
         _print(line)
 
 
@@ -137,9 +152,15 @@ def _protect(given: argparse.Namespace, layout: Layout) -> None:
 
 
 def _attack(given: argparse.Namespace, layout: Layout) -> None:
-    from flows.protection import attack_release
+    from flows.protection import attack_release, describe_attack, must_hold, verify_witnesses
 
-    _print(attack_release(given.directory))
+    if given.verify_witnesses:
+        for directory in given.directory:
+            _print(verify_witnesses(directory))
+        return
+    verdict = attack_release(*given.directory)
+    _print(describe_attack(verdict))
+    must_hold(verdict)
 
 
 def _indicators(given: argparse.Namespace, layout: Layout) -> None:
@@ -151,6 +172,14 @@ def _indicators(given: argparse.Namespace, layout: Layout) -> None:
         _print(check())
     else:
         _print(explain(given.id, given.language))
+
+
+def _audit(given: argparse.Namespace, layout: Layout) -> None:
+    if given.action == "list":
+        _write(audit.listed(layout.audit))
+        return
+    count = audit.verify(layout.audit, given.head)
+    _print(f"The audit log is whole: {count:,} entries. Note its head elsewhere: {audit.head_of(layout.audit)}")
 
 
 def _quarantine(given: argparse.Namespace, layout: Layout) -> None:
@@ -177,7 +206,7 @@ def _parser() -> argparse.ArgumentParser:
         name: str, function: Callable[[argparse.Namespace, Layout], None], what: str
     ) -> argparse.ArgumentParser:
         made = commands.add_parser(name, parents=[common], help=what, description=what)
-        made.set_defaults(command=function)
+        made.set_defaults(command=function, name=name)
         return made
 
     def generator(made: argparse.ArgumentParser) -> None:
@@ -208,7 +237,17 @@ def _parser() -> argparse.ArgumentParser:
     generator(made)
 
     made = command("keys", _keys, "Create, list, rotate, verify or destroy keys. For the controller alone.")
-    made.add_argument("action", choices=("create", "list", "verify"))
+    actions = made.add_subparsers(dest="action", required=True, metavar="create | list | rotate | verify | destroy")
+    created = actions.add_parser("create", parents=[common], help="make a keyring, sealed by a passphrase or a token")
+    created.add_argument("--token-module", type=Path, metavar="FILE", help="a PKCS#11 module; needs caregap[token]")
+    created.add_argument("--token-label", metavar="LABEL", help="label of the token")
+    actions.add_parser("list", parents=[common], help="name the epochs")
+    actions.add_parser("verify", parents=[common], help="open the keyring")
+    rotated = actions.add_parser("rotate", parents=[common], help="bring a new epoch into use, and the lake under it")
+    destroyed = actions.add_parser("destroy", parents=[common], help="destroy the key of an earlier epoch for good")
+    destroyed.add_argument("--epoch", required=True, metavar="E")
+    for action in (rotated, destroyed):
+        action.add_argument("--reason", required=True, metavar="TEXT", help="why; logged")
 
     source(command("ingest", _ingest, "Controller zone: read, check and pseudonymise a source into the lake."))
 
@@ -242,8 +281,11 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--spec", type=Path, required=True, metavar="TOML")
     made.add_argument("--out", type=Path, required=True, metavar="DIR")
 
-    made = command("attack", _attack, "The attacker's view of a protected table, from its public files alone.")
-    made.add_argument("directory", type=Path, metavar="DIR")
+    made = command("attack", _attack, "The attacker's view of protected tables, from their public files alone.")
+    made.add_argument("directory", type=Path, nargs="+", metavar="DIR", help="several of one date: earliest first")
+    made.add_argument(
+        "--verify-witnesses", action="store_true", help="check the confidential proof beside it, without a solver"
+    )
 
     made = command("indicators", _indicators, "List, check or explain the indicators.")
     actions = made.add_subparsers(dest="action", required=True, metavar="list | check | explain ID")
@@ -252,6 +294,12 @@ def _parser() -> argparse.ArgumentParser:
     explained = actions.add_parser("explain", parents=[common], help="a definition in words, and its SQL")
     explained.add_argument("id", metavar="ID")
     explained.add_argument("--language", choices=("fi", "sv", "en"), default="en")
+
+    made = command("audit", _audit, "List who did what, or check that no entry was changed, removed or reordered.")
+    actions = made.add_subparsers(dest="action", required=True, metavar="list | verify")
+    actions.add_parser("list", parents=[common], help="every entry, as CSV")
+    verified = actions.add_parser("verify", parents=[common], help="check the chain of entries")
+    verified.add_argument("--head", metavar="HASH", help="a head that was noted earlier; its entry must be there")
 
     made = command(
         "quarantine", _quarantine, "List rejected rows by reason, or show a load's. For the controller alone."

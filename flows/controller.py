@@ -13,16 +13,34 @@ import pyarrow.parquet as pq
 
 from expectations.profile import profile
 from flows import audit
-from flows.passphrase import open_keyring
+from flows.passphrase import epoch_in_use, open_keyring
 from flows.progress import progress
+from flows.quarantine import forget_old
 from flows.settings import Layout
 from flows.sources import SourceOptions, kind_of, open_source
-from flows.storage import Snapshot, commit, exclusive, replace_json, tidy, write_snapshot
+from flows.storage import (
+    Snapshot,
+    commit,
+    exclusive,
+    forget_earlier,
+    forget_later,
+    has_snapshot,
+    lake_files,
+    read_snapshot,
+    replace_json,
+    tidy,
+    write_snapshot,
+)
 from flows.version import code_version
 from flows.zone import zone_flow, zone_task
 from schemas.areas import load_areas
+from schemas.indicators import load_indicators
 from schemas.policy import load_policy
+from schemas.resolution import check_resolutions
+from transforms.analysis.features import select_text
 from transforms.controller.boundary import check_boundary
+from transforms.controller.canaries import Canaries
+from transforms.controller.generalise import banned_pseudonyms
 from transforms.controller.load import Loader, Terms
 
 DOMAIN = "district-stats"
@@ -30,8 +48,11 @@ DOMAIN = "district-stats"
 
 
 @zone_task("read, check and pseudonymise")
-def stage(data: str, address: str, as_of: str, load: str, options: SourceOptions) -> int:
-    """Read the source and leave files for the lake in the staging folder; returns the rows read."""
+def stage(data: str, address: str, as_of: str, load: str, options: SourceOptions, canaries: Canaries) -> int:
+    """Read the source and leave files for the lake in the staging folder; returns the rows read.
+
+    `canaries` learns what must not be found in those files.
+    """
     layout, policy, day = Layout(Path(data)), load_policy(), date.fromisoformat(as_of)
     source = open_source(address, day, options)
     terms = policy.source(source.kind)
@@ -39,16 +60,18 @@ def stage(data: str, address: str, as_of: str, load: str, options: SourceOptions
     areas = source.areas()
     if areas is None:
         areas = load_areas(options.areas)
+    keyring = open_keyring(layout, generated=generated)
     latest = max(day, datetime.now(UTC).date())
     staging, quarantine = layout.staging / load, layout.quarantine / load
     for folder in (staging, quarantine):
         folder.mkdir(mode=0o700)
     loader = Loader(
         Terms(
-            keyring=open_keyring(layout, generated=generated),
+            keyring=keyring,
             domain=DOMAIN,
             identifier=source.identifier,
             birth_date=terms.birth_date,
+            event_dates=policy.event_dates,
             areas=areas,
             as_of=day,
             latest=latest,
@@ -58,6 +81,7 @@ def stage(data: str, address: str, as_of: str, load: str, options: SourceOptions
     )
     with progress("Reading and pseudonymising", source.rows_expected(), "rows") as advance:
         for table, rows in source.batches():
+            canaries.add(table, rows)
             loader.add(table, rows)
             advance(rows.height)
     files: dict[str, list[str]] = {}
@@ -74,13 +98,15 @@ def stage(data: str, address: str, as_of: str, load: str, options: SourceOptions
         }
         for table, tally in loader.tallies.items()
     }
-    replace_json(quarantine / "reasons.json", {table: tally["quarantined"] for table, tally in tallies.items()})
+    reasons = {table: tally["quarantined"] for table, tally in tallies.items()}
+    replace_json(quarantine / "reasons.json", {"epoch": keyring.current, "tables": reasons})
     replace_json(
         staging / "load.json",
         {
             "source": source.kind,
             "generated": generated,
             "latest": latest.isoformat(),
+            "identifier": source.identifier,
             "files": files,
             "tallies": tallies,
             "remarks": [
@@ -107,10 +133,11 @@ def judge(data: str, as_of: str, load: str) -> int:
 
 
 @zone_task("check the boundary")
-def guard_boundary(data: str, load: str) -> int:
-    """Check the written files against what was approved to cross; returns the number of files."""
+def guard_boundary(data: str, load: str, canaries: Canaries) -> int:
+    """Check the written files against what was approved to cross, and for leaks; returns the number of files."""
     paths = _paths(_staged(Path(data), load))
-    check_boundary(paths, load_policy())
+    paths["area"] = [Layout(Path(data)).staging / load / "area.parquet"]
+    check_boundary(paths, load_policy(), canaries)
     return sum(len(files) for files in paths.values())
 
 
@@ -122,6 +149,8 @@ def write_lake(data: str, as_of: str, load: str) -> dict[str, int]:
     paths = _paths(staged)
     rows = {name: sum(pq.ParquetFile(path).metadata.num_rows for path in files) for name, files in paths.items()}
     paths["area"] = [layout.staging / load / "area.parquet"]
+    if _newly_banned(layout, paths, date.fromisoformat(as_of)):
+        forget_later(layout)
     snapshot = Snapshot(
         load=load,
         as_of=as_of,
@@ -131,9 +160,12 @@ def write_lake(data: str, as_of: str, load: str) -> dict[str, int]:
         code_version=code_version(),
         tables={name: commit(layout, name, files, load, now) for name, files in paths.items()},
         rows=rows,
+        epoch=epoch_in_use(layout),
+        identifier=staged["identifier"],
     )
     replace_json(layout.quality / "load.json", {"load": load, "as_of": as_of, **_public_part(staged)})
     write_snapshot(layout, snapshot)
+    forget_earlier(layout, snapshot, "residence")
     tidy(layout, snapshot, policy.lake_days * 24)
     return rows
 
@@ -141,28 +173,50 @@ def write_lake(data: str, as_of: str, load: str) -> dict[str, int]:
 @zone_flow("caregap-ingest")
 def ingest(data: str, source: str, as_of: str, load: str, options: SourceOptions) -> dict[str, int]:
     """Read a source, check it, pseudonymise it and write it to the lake; returns rows by table."""
-    stage(data, source, as_of, load, options)
+    canaries = Canaries()
+    stage(data, source, as_of, load, options, canaries)
     judge(data, as_of, load)
-    guard_boundary(data, load)
+    guard_boundary(data, load, canaries)
     return write_lake(data, as_of, load)
 
 
 def run_ingest(layout: Layout, source: str, as_of: date, options: SourceOptions) -> dict[str, Any]:
     """Run the flow as the only one in this data folder; returns what a person wants to know of the load."""
     kind = kind_of(source)
-    load_policy().source(kind)
+    policy = load_policy().in_force(datetime.now(UTC).date(), crossing=True)
+    check_resolutions(policy, kind, load_indicators().values(), select_text)
     load = f"{as_of:%Y%m%d}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
     with exclusive(layout):
         _sweep(layout)
-        outcome = "refused"
+        forget_old(layout, datetime.now(UTC).date(), policy.quarantine_days)
+        outcome, rows = "refused", {}
         try:
             rows = ingest(str(layout.data), source, as_of.isoformat(), load, options)
             outcome = "done"
         finally:
-            audit.record(layout.audit, "ingest", load=load, source=kind, as_of=as_of.isoformat(), outcome=outcome)
+            audit.record(
+                layout.audit,
+                "ingest",
+                load=load,
+                source=kind,
+                as_of=as_of.isoformat(),
+                purpose=policy.purpose,
+                count=sum(rows.values()),
+                outcome=outcome,
+            )
             shutil.rmtree(layout.staging / load, ignore_errors=True)
     report: dict[str, Any] = json.loads((layout.quality / "load.json").read_text("utf-8"))
     return report | {"rows": rows}
+
+
+def _newly_banned(layout: Layout, paths: dict[str, list[Path]], as_of: date) -> bool:
+    """Whether somebody is under a security ban (turvakielto) whose area the lake may still hold."""
+    if not has_snapshot(layout):
+        return False
+    before = read_snapshot(layout)
+    files = lake_files(layout, before)
+    known = banned_pseudonyms(files["person"], files.get("restriction", []), date.fromisoformat(before.as_of))
+    return bool(banned_pseudonyms(paths["person"], paths.get("restriction", []), as_of) - known)
 
 
 def _staged(data: Path, load: str) -> dict[str, Any]:

@@ -8,13 +8,16 @@ from pathlib import Path
 
 from flows import audit
 from flows.settings import Layout, take_secrets
+from flows.storage import has_snapshot, read_snapshot
 from schemas.errors import KeyUnavailable
 from transforms.controller import keys
 from transforms.controller.keys import Keyring
 
 
-def passphrase(layout: Layout, *, new: bool = False) -> str:
-    """The keyring's passphrase: from a file, the environment, the made one, or asked for on a terminal.
+def passphrase(layout: Layout, *, new: bool = False, pin: bool = False) -> str:
+    """The keyring's passphrase, or its token's PIN: from a file, the environment, the made one, or a terminal.
+
+    A `new` passphrase is asked for twice; a PIN exists already.
 
     Raises KeyUnavailable where there is none, and where a passphrase file can be read by others.
     """
@@ -26,20 +29,31 @@ def passphrase(layout: Layout, *, new: bool = False) -> str:
     if layout.passphrase.exists() and not new:
         return _read(layout.passphrase)
     if sys.stdin.isatty():
-        first = getpass("Passphrase of the keyring: ")
-        if not new or first == getpass("Once more: "):
+        first = getpass("PIN of the token: " if pin else "Passphrase of the keyring, or PIN of its token: ")
+        if not new or pin or first == getpass("Once more: "):
             return first
         raise KeyUnavailable("the two passphrases differ", "Try again")
     raise KeyUnavailable("there is no passphrase", "Set CAREGAP_PASSPHRASE_FILE to a file of mode 0600 that holds it")
 
 
 def open_keyring(layout: Layout, *, generated: bool) -> Keyring:
-    """The keyring of this data folder; for generated data one is made where there is none. Raises KeyUnavailable."""
+    """The keyring of this data folder; for generated data one is made where there is none.
+
+    Raises KeyUnavailable, also where a rotation was killed after the lake had changed and before the keyring had.
+    """
     if not layout.keyring.exists():
         if not generated:
             raise KeyUnavailable("there is no keyring in this data folder", "Create one: caregap keys create")
         _make(layout)
-    return keys.load(layout.keyring, passphrase(layout))
+    keyring = keys.load(layout.keyring, passphrase(layout))
+    if keyring.pending and has_snapshot(layout) and read_snapshot(layout).epoch == keyring.pending:
+        raise KeyUnavailable("a rotation of the keys has not finished", "Finish it: caregap keys rotate --reason TEXT")
+    return keyring
+
+
+def epoch_in_use(layout: Layout) -> str:
+    """The epoch in use, from the keyring's header; no passphrase is needed. Raises KeyUnavailable."""
+    return keys.epoch_in_use(layout.keyring)
 
 
 def _make(layout: Layout) -> None:

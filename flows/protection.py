@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from transforms.release import attack
+from schemas.errors import DisclosureRefused
+from transforms.release import attack, witnesses
 from transforms.release.protect import describe, protect_counts, write_protected
 from transforms.release.spec import load_spec
 from transforms.release.tables import read_counts
@@ -14,10 +15,30 @@ def protect_file(counts: Path, spec_file: Path, out: Path) -> str:
     spec = load_spec(spec_file)
     protected = protect_counts(read_counts(counts, spec), spec, processes=os.cpu_count() or 1)
     write_protected(protected, out)
-    return f"{describe(protected.certificate)}\nwritten to           {out}"
+    return f"{describe(protected.figures)}\nwritten to           {out}"
 
 
-def attack_release(directory: Path) -> str:
-    """What an attacker proves from the public files in a folder; returns the verdict for a terminal."""
-    verdict = attack.attack_directory(directory, processes=os.cpu_count() or 1)
+def attack_release(*directories: Path) -> attack.Verdict:
+    """What an attacker proves from the public files in folders of one date, the earliest release first."""
+    return attack.attack_directory(*directories, processes=os.cpu_count() or 1)
+
+
+def describe_attack(verdict: attack.Verdict) -> str:
+    """The verdict in a few lines, for a terminal."""
     return attack.describe(verdict)
+
+
+def must_hold(verdict: attack.Verdict) -> None:
+    """Raise DisclosureRefused where a guarantee does not hold."""
+    if not verdict.holds:
+        raise DisclosureRefused(
+            f"the guarantee {verdict.guarantee} does not hold",
+            "Do not publish, or withdraw what is published",
+            table="table.csv",
+            count=verdict.broken,
+        )
+
+
+def verify_witnesses(directory: Path) -> str:
+    """Check the proof that came with a table, without a solver; returns what it shows for a terminal."""
+    return witnesses.describe(witnesses.verify_directory(directory))

@@ -53,7 +53,7 @@ def protect(data: str, as_of: str, release_id: str) -> dict[str, Any]:
         protected.table.write_csv().encode(), protected.table, areas, indicators, protected.certificate, release
     )
     inputs = {name: about[name] for name in ("load", "source", "lake", "policy_version", "code_version", "indicators")}
-    inputs["release_policy_version"] = policy.version
+    inputs |= {"release_policy_version": policy.version, "singling_out": about.get("singling_out", [])}
     build_candidate(layout.candidates / release_id, files, protected.decisions, release, inputs)
     return protected.certificate
 
@@ -80,13 +80,22 @@ def inner_cells(counts: pl.DataFrame, areas: pl.DataFrame) -> pl.DataFrame:
 
 def run_release(layout: Layout, as_of: date) -> tuple[Path, str]:
     """Run the flow; returns the candidate's folder and what a person wants to know of it."""
+    policy = load_policy().in_force(datetime.now(UTC).date())
     release_id = _next_id(layout, as_of)
-    outcome = "refused"
+    outcome, certificate = "refused", {}
     try:
         certificate = release_flow(str(layout.data), as_of.isoformat(), release_id)
         outcome = "done"
     finally:
-        audit.record(layout.audit, "release", as_of=as_of.isoformat(), candidate=release_id, outcome=outcome)
+        audit.record(
+            layout.audit,
+            "release",
+            as_of=as_of.isoformat(),
+            candidate=release_id,
+            purpose=policy.purpose,
+            count=certificate.get("cells", 0),
+            outcome=outcome,
+        )
     return layout.candidates / release_id, describe(certificate)
 
 
@@ -112,6 +121,7 @@ def approve(layout: Layout, candidate: str, steward: str, reason: str) -> str:
     name = " ".join(steward.split())
     if not name or not reason.strip():
         raise UsageRefused("an approval needs a name and a reason", "Give --as NAME and --reason TEXT")
+    load_policy().in_force(datetime.now(UTC).date())
     manifest = _manifest(layout, candidate)
     path = layout.candidates / candidate / APPROVALS
     approvals = json.loads(path.read_text("utf-8")) if path.exists() else {}

@@ -32,10 +32,16 @@ AREA_ARROW = pa.schema(
     + [pa.field("tile_column", pa.int32()), pa.field("tile_row", pa.int32()), pa.field("population", pa.int64())]
 )
 
+_FORGET = ".forget-earlier-residences"
+
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What the lake holds: the version of each table, and the terms of the load that wrote them."""
+    """What the lake holds: the version of each table, and the terms of the load that wrote them.
+
+    `epoch` is that of the keys its pseudonyms are under; empty where the load did not record it. `identifier` is what
+    the persons are known by in the source: "hetu" or "opaque".
+    """
 
     load: str
     as_of: str
@@ -45,6 +51,8 @@ class Snapshot:
     code_version: str
     tables: dict[str, int]
     rows: dict[str, int]
+    epoch: str = ""
+    identifier: str = "hetu"
 
 
 @contextlib.contextmanager
@@ -88,6 +96,11 @@ def write_snapshot(layout: Layout, snapshot: Snapshot) -> None:
     replace_json(layout.lake / "snapshot.json", asdict(snapshot))
 
 
+def has_snapshot(layout: Layout) -> bool:
+    """Whether anything has been loaded."""
+    return (layout.lake / "snapshot.json").exists()
+
+
 def read_snapshot(layout: Layout) -> Snapshot:
     """The current load. Raises SourceRefused where nothing has been loaded."""
     path = layout.lake / "snapshot.json"
@@ -102,6 +115,31 @@ def lake_files(layout: Layout, snapshot: Snapshot) -> dict[str, list[str]]:
         name: sorted(DeltaTable(str(layout.lake / name), version=version).file_uris())
         for name, version in snapshot.tables.items()
     }
+
+
+def forget_later(layout: Layout) -> None:
+    """Note, before a snapshot is written, that earlier residences must go: a run that is killed leaves the note."""
+    (layout.lake / _FORGET).touch()
+
+
+def forget_earlier(layout: Layout, snapshot: Snapshot, name: str) -> None:
+    """Where it was noted, leave of a table nothing but the snapshot's version: neither rows nor log entries.
+
+    No tool can open an earlier version of the table afterwards.
+    """
+    if not (layout.lake / _FORGET).exists():
+        return
+    folder, version = layout.lake / name, snapshot.tables[name]
+    table = DeltaTable(str(folder), version=version)
+    table.create_checkpoint()
+    kept = {Path(path).name for path in table.file_uris()}
+    for entry in (folder / "_delta_log").iterdir():
+        if entry.name[:20].isdecimal() and int(entry.name[:20]) < version:
+            entry.unlink()
+    for file in folder.glob("*.parquet"):
+        if file.name not in kept:
+            file.unlink()
+    (layout.lake / _FORGET).unlink()
 
 
 def tidy(layout: Layout, snapshot: Snapshot, keep_hours: int) -> None:

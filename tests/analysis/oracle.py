@@ -43,9 +43,15 @@ def age_years(person: Record, day: date) -> int:
 
 
 def is_counted(person: Record, records: Records, day: date) -> bool:
-    """Born, and without an objection."""
-    objects = any(r["kind"] == "objection" and lasts(r, day) for r in valid(records, "restriction"))
+    """Born, and without an objection or a restriction of processing that has not been lifted."""
+    objects = is_restricted(records, day, "objection", "processing_restriction")
     return bool(person["birth_date"] <= day) and not objects
+
+
+def is_restricted(records: Records, day: date, *kinds: str) -> bool:
+    """A restriction is known that has not ended before the day, whenever it began."""
+    found = [r for r in valid(records, "restriction") if r["kind"] in kinds]
+    return any(r.get("end_date") is None or r["end_date"] >= day for r in found)
 
 
 def is_resident(person: Record, records: Records, day: date) -> bool:
@@ -56,7 +62,7 @@ def is_resident(person: Record, records: Records, day: date) -> bool:
 
 def area_of(records: Records, districts: Sequence[str], day: date) -> str:
     """The district, or unknown."""
-    if any(r["kind"] == "security_ban" and lasts(r, day) for r in valid(records, "restriction")):
+    if is_restricted(records, day, "security_ban"):
         return "unknown"
     homes = [r for r in valid(records, "residence") if here_on(r, day)]
     if not homes:

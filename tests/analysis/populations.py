@@ -75,7 +75,7 @@ def _residence(draw: random.Random, born: date) -> dict[str, Any]:
 
 
 def _restriction(draw: random.Random, born: date) -> dict[str, Any]:
-    kind = draw.choice(("objection", "security_ban", "contact_ban"))
+    kind = draw.choice(("objection", "processing_restriction", "security_ban", "contact_ban"))
     return {"kind": kind, "event_date": _near(draw), "end_date": _maybe(draw, 0.6)}
 
 

@@ -118,7 +118,7 @@ def test_a_clause_means_what_it_says(name: str, tmp_path: Path) -> None:
     statuses = evaluate(write_lake(tmp_path, rows, parts=3), [indicator(clause)], AS_OFS, [0], load_areas())
     holds = set()
     for as_of in AS_OFS:
-        found = statuses_at(statuses, "diabetes_hba1c_missing", as_of)["status"]
+        found = statuses_at(statuses, "diabetes_hba1c_missing", as_of, for_outreach=False)["status"]
         for person in rows["person"]:
             records = of_person(rows, person["person_number"])
             if oracle.is_counted(person, records, as_of):
@@ -136,7 +136,9 @@ def test_days_before_1970_are_days_like_others(tmp_path: Path) -> None:
     }
     clause = {"table": "measurement", "at_least": 2, "distinct": "event_date"}
     statuses = evaluate(write_lake(tmp_path, rows), [indicator(clause)], AS_OFS[:1], [0], load_areas())
-    assert statuses_at(statuses, "diabetes_hba1c_missing", AS_OFS[0])["status"].to_list() == ["closed"]
+    assert statuses_at(statuses, "diabetes_hba1c_missing", AS_OFS[0], for_outreach=False)["status"].to_list() == [
+        "closed"
+    ]
 
 
 def test_two_windows_on_the_same_rows_read_them_once(tmp_path: Path) -> None:
@@ -164,7 +166,9 @@ def test_what_one_indicator_asks_of_the_old_another_may_ask_of_everybody(tmp_pat
     assert of_all.closed in INDICATORS["frail_no_contact"].leaves
     for both in ([of_all, INDICATORS["frail_no_contact"]], [INDICATORS["frail_no_contact"], of_all]):
         statuses = evaluate(files, both, AS_OFS[:1], [0], load_areas())
-        assert statuses_at(statuses, "diabetes_hba1c_missing", AS_OFS[0])["status"].to_list() == ["closed"]
+        assert statuses_at(statuses, "diabetes_hba1c_missing", AS_OFS[0], for_outreach=False)["status"].to_list() == [
+            "closed"
+        ]
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_counts_reconcile_with_statuses(tmp_path: Path) -> None:
     statuses = run(write_lake(tmp_path, population(3, 200)), AS_OFS)
     totals = counts(statuses).group_by("indicator", "as_of").agg(pl.col(pl.Int64).sum())
     for row in totals.iter_rows(named=True):
-        found = Counter(statuses_at(statuses, row["indicator"], row["as_of"])["status"])
+        found = Counter(statuses_at(statuses, row["indicator"], row["as_of"], for_outreach=False)["status"])
         assert {word: row[word] for word in ("open", "closed", "declined", "excluded")} == {
             word: found[word] for word in ("open", "closed", "declined", "excluded")
         }
@@ -208,4 +208,4 @@ def test_residents_have_every_age_band_and_leave_out_the_dead_and_the_gone(tmp_p
 @pytest.mark.parametrize(("indicator", "day"), [("diabetes_hba1c_missing", OLD), ("no_such_indicator", DAY)])
 def test_statuses_that_were_not_evaluated_are_refused(indicator: str, day: date) -> None:
     with pytest.raises(UsageRefused, match="not evaluated"):
-        statuses_at(run({}), indicator, day)
+        statuses_at(run({}), indicator, day, for_outreach=False)

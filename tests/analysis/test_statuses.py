@@ -29,7 +29,7 @@ def run(files: Any, as_ofs: tuple[date, ...], ids: tuple[str, ...] = tuple(INDIC
 
 
 def words(statuses: Statuses, indicator: str, as_of: date) -> list[str]:
-    found = statuses_at(statuses, indicator, as_of).select("status", "reason").rows()
+    found = statuses_at(statuses, indicator, as_of, for_outreach=False).select("status", "reason").rows()
     return [f"{status}: {reason}" if reason else status for status, reason in found]
 
 

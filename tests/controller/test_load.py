@@ -104,6 +104,8 @@ BROKEN: list[tuple[str, dict[str, object], str]] = [
     ("diagnosis", {"person_id": identity_code(date(1999, 1, 1), sign="-")}, "person_id: is not among the persons"),
     ("diagnosis", {"person_id": None}, "person_id: is missing"),
     ("diagnosis", {"code": " "}, "code: is missing"),
+    ("diagnosis", {"code": "E11 9"}, "code: is not written as a code"),
+    ("diagnosis", {"code": "see the note"}, "code: is not written as a code"),
     ("diagnosis", {"code_system": "icd9"}, "code_system: is not one of the terms"),
     ("diagnosis", {"event_date": "2020-02-30"}, "event_date: cannot be read"),
     ("diagnosis", {"event_date": "2027-01-01"}, "event_date: is in the future"),

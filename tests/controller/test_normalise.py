@@ -92,6 +92,10 @@ def test_an_atc_code_keeps_its_spelling() -> None:
     assert one("medication", code="n06d")["code"] == "N06D"
 
 
+def test_a_cvx_code_gets_its_leading_zero() -> None:
+    assert one("vaccination", code="3")["code"] == "03"
+
+
 def test_terms_are_lower_case() -> None:
     assert one("person", sex=" Female ")["sex"] == "female"
 

@@ -31,35 +31,47 @@ def floor_of(cell: Cell, rules: Row, linked: bool) -> int:
 
 
 def possible_values(
-    table: list[Row], dimensions: list[list[str]], linked: bool, rules: Row
+    table: list[Row], dimensions: list[list[str]], linked: bool, rules: Row, member: Cell | None = None
 ) -> dict[Cell, tuple[int, int | None]]:
     """The least and greatest value of each suppressed cell over all tables that agree; None where there is no greatest.
 
-    Empty where no table agrees.
+    Empty where no table agrees. A `member` is an inner cell that is known not to be empty.
     """
-    known: dict[Cell, int] = {}
-    hidden: list[Cell] = []
-    for row in table:
-        cell = cell_of(row, dimensions, linked)
-        if row["status"] == "published":
-            known[cell] = row["value"]
-        else:
-            hidden.append(cell)
-    cells = [*known, *hidden]
-    inner = [cell for cell in cells if not any(other != cell and contains(cell, other) for other in cells)]
-    limits = [[value for cell, value in known.items() if contains(cell, leaf)] for leaf in inner]
-    # a leaf that is in no published cell is tied to nothing: its least value is enough, and it has no greatest
-    free = {leaf for leaf, limit in zip(inner, limits, strict=True) if not limit}
     seen: dict[Cell, tuple[int, int]] = {}
-    for values in _fill(inner, [min(limit, default=1) for limit in limits], known):
-        sums = {cell: sum(v for leaf, v in zip(inner, values, strict=True) if contains(cell, leaf)) for cell in hidden}
-        if all(total >= floor_of(cell, rules, linked) for cell, total in sums.items()):
-            for cell, total in sums.items():
-                low, high = seen.get(cell, (total, total))
-                seen[cell] = (min(low, total), max(high, total))
+    hidden = [cell_of(row, dimensions, linked) for row in table if row["status"] != "published"]
+    for cells in agreeing(table, dimensions, linked, rules):
+        if cells.get(member, 1) >= 1:
+            for cell in hidden:
+                low, high = seen.get(cell, (cells[cell], cells[cell]))
+                seen[cell] = (min(low, cells[cell]), max(high, cells[cell]))
+    free = free_leaves(table, dimensions, linked)
     return {
         cell: (low, None if any(contains(cell, leaf) for leaf in free) else high) for cell, (low, high) in seen.items()
     }
+
+
+def free_leaves(table: list[Row], dimensions: list[list[str]], linked: bool) -> set[Cell]:
+    """Inner cells in no published cell: tied to nothing, their least value is enough, they have no greatest."""
+    known, inner = _read(table, dimensions, linked)
+    return {leaf for leaf in inner if not any(contains(cell, leaf) for cell in known)}
+
+
+def agreeing(table: list[Row], dimensions: list[list[str]], linked: bool, rules: Row) -> Iterator[dict[Cell, int]]:
+    """Every whole table that agrees with what is published, as the value of each cell."""
+    known, inner = _read(table, dimensions, linked)
+    cells = [cell_of(row, dimensions, linked) for row in table]
+    limits = [min((value for cell, value in known.items() if contains(cell, leaf)), default=1) for leaf in inner]
+    members = {cell: [place for place, leaf in enumerate(inner) if contains(cell, leaf)] for cell in cells}
+    for values in _fill(inner, limits, known):
+        sums = {cell: sum(values[place] for place in members[cell]) for cell in cells}
+        if all(cell in known or total >= floor_of(cell, rules, linked) for cell, total in sums.items()):
+            yield sums
+
+
+def _read(table: list[Row], dimensions: list[list[str]], linked: bool) -> tuple[dict[Cell, int], list[Cell]]:
+    cells = [cell_of(row, dimensions, linked) for row in table]
+    known = {cell: row["value"] for cell, row in zip(cells, table, strict=True) if row["status"] == "published"}
+    return known, [cell for cell in cells if not any(other != cell and contains(cell, other) for other in cells)]
 
 
 def _fill(inner: list[Cell], limits: list[int], known: dict[Cell, int]) -> Iterator[tuple[int, ...]]:

@@ -1,7 +1,7 @@
 """The auditor: its bounds are those of trying every table, and it breaks what is protected badly."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import DisclosureRefused, UsageRefused
-from transforms.release.attack import Rules, Verdict, attack_directory, attack_table, describe, rules_of
+from transforms.release.attack import Verdict, attack_directory, attack_table, describe
 from transforms.release.bounds import ContradictionError, Sums, prove
 from transforms.release.protect import protect_counts, write_protected
+from transforms.release.published import Rules, rules_of
 from transforms.release.spec import Spec
 from transforms.release.tables import build_blocks
 
@@ -76,6 +77,37 @@ def test_bounds_are_those_of_trying_every_table(case: tuple[pl.DataFrame, Spec],
     for tight in (True, False):
         verdict = attack_table(table, public_rules(spec), tight=tight)
         assert_agrees_with_oracle(table, spec, verdict, tight=tight)
+
+
+@SLOW
+@given(tables(), st.data())
+def test_what_members_are_told_is_what_all_tables_that_have_them_agree_on(
+    case: tuple[pl.DataFrame, Spec], data: st.DataObject
+) -> None:
+    counts, spec = case
+    cells = all_cells(counts, spec)
+    may_hide = pl.Series([True] * cells.height) if spec.rules.zeros == "protect" else cells["value"] > 0
+    if spec.rules.group_disclosure:
+        may_hide |= cells["measure"] == "closed"
+    wish = data.draw(st.lists(st.booleans(), min_size=cells.height, max_size=cells.height))
+    table = hide(cells, may_hide & pl.Series(wish))
+    assume((table["status"] == "suppressed").any())
+    verdict = attack_table(table, replace(public_rules(spec), self_contribution=True))
+    dimensions, linked = [list(levels) for levels in spec.dimensions], spec.eligible is not None
+    arguments = table.to_dicts(), dimensions, linked, asdict(spec.rules)
+    truth, safe_from = possible_values(*arguments), spec.rules.threshold + 1
+    told = set()
+    for member, (_, most) in truth.items():
+        if most is None or most >= 1:
+            for cell, (lowest, highest) in possible_values(*arguments, member).items():
+                is_exact = lowest == highest and lowest < safe_from and truth[cell][0] != truth[cell][1]
+                may_be_large = truth[cell][1] is None or truth[cell][1] >= safe_from
+                is_small = (
+                    spec.rules.guarantee == "not_small" and may_be_large and highest is not None and highest < safe_from
+                )
+                told |= {cell} if is_exact or is_small else set()
+    rows = verdict.cells.filter("is_told_to_member").iter_rows(named=True)
+    assert {cell_of(row, dimensions, linked) for row in rows} == told
 
 
 def test_primary_suppression_alone_is_undone_by_subtraction() -> None:

@@ -3,34 +3,24 @@
 import json
 import os
 import stat
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from disclosure_cases import AREAS, grid, make_spec, tables
-from disclosure_oracle import cell_of, possible_values
+from disclosure_cases import AREAS, grid, make_spec, protect_or_nothing, tables
+from disclosure_oracle import cell_of, contains, possible_values
 from hypothesis import HealthCheck, given, settings
 
 from schemas.errors import DisclosureRefused, UsageRefused
 from transforms.release.guarantee import Guarantee
-from transforms.release.protect import Protected, describe, protect_counts, verify, write_protected
+from transforms.release.protect import describe, protect_counts, verify, write_protected
 from transforms.release.spec import Spec
 from transforms.release.suppress import suppress
 from transforms.release.tables import build_blocks
 
 SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-def protect_or_nothing(counts: pl.DataFrame, spec: Spec) -> Protected | None:
-    """Protect, or see that every cell is unsafe or needed by one and the refusal says so."""
-    try:
-        return protect_counts(counts, spec)
-    except DisclosureRefused as refusal:
-        if "nothing is left" not in refusal.rule:
-            raise
-        return None
 
 
 @SLOW
@@ -56,6 +46,70 @@ def test_no_unsafe_cell_can_be_worked_back(case: tuple[pl.DataFrame, Spec]) -> N
             lowest, highest = possible[cell]
             assert lowest <= value
             assert highest is None or value <= highest
+
+
+@SLOW
+@given(tables(largest=6))
+def test_no_unsafe_cell_can_be_worked_back_by_somebody_who_is_counted(case: tuple[pl.DataFrame, Spec]) -> None:
+    counts, spec = case[0], replace(case[1], self_contribution=True)
+    protected = protect_or_nothing(counts, spec)
+    if protected is None:
+        return
+    dimensions, linked = [list(levels) for levels in spec.dimensions], spec.eligible is not None
+    rows = [(cell_of(row, dimensions, linked), row) for row in protected.decisions.iter_rows(named=True)]
+    inner = [
+        (cell, row)
+        for cell, row in rows
+        if not any(other != cell and contains(cell, other) for other, _ in rows) and row["decision"] != "published"
+    ]
+    for member in [cell for cell, row in inner if row["value"] >= 1][:3]:
+        possible = possible_values(protected.table.to_dicts(), dimensions, linked, asdict(spec.rules), member)
+        for cell, row in rows:
+            if 1 <= row["value"] <= spec.rules.threshold or row["unsafe_as"] != "safe":
+                lowest, highest = possible[cell]
+                assert lowest != highest
+                if spec.rules.guarantee == "not_small":
+                    assert highest is None or highest > spec.rules.threshold
+
+
+@SLOW
+@given(tables(largest=6))
+def test_no_unsafe_cell_can_be_worked_back_where_everybody_knows_the_eligible(case: tuple[pl.DataFrame, Spec]) -> None:
+    counts, spec = case
+    rules = replace(spec.rules, zeros="protect", guarantee="not_exact")
+    spec = replace(spec, rules=rules, public_eligible=True)
+    if spec.eligible is None:
+        return
+    protected = protect_counts(counts, spec)
+    dimensions = [list(levels) for levels in spec.dimensions]
+    possible = possible_values(protected.table.to_dicts(), dimensions, True, asdict(spec.rules))
+    people = protected.decisions.filter(measure="eligible")
+    assert (people["decision"] == "published").all()
+    eligible = {cell_of(row, dimensions, True)[:-1]: row["value"] for row in people.iter_rows(named=True)}
+    for row in protected.decisions.filter(pl.col("measure") != "eligible").iter_rows(named=True):
+        cell = cell_of(row, dimensions, True)
+        if eligible[cell[:-1]] and row["value"] < spec.rules.threshold:
+            lowest, highest = possible[cell]
+            assert lowest != highest
+
+
+def test_who_is_counted_himself_makes_the_threshold_unsafe() -> None:
+    counts, rows = grid(2, 2, [5, 10, 20, 30]), [["row"], ["column"]]
+    hidden = [
+        (protect_counts(counts, make_spec(rows, self_contribution=own)).table["status"] == "suppressed").sum()
+        for own in (False, True)
+    ]
+    assert hidden == [0, 4]
+
+
+def test_the_public_is_not_told_how_few_cells_are_suppressed() -> None:
+    protected = protect_counts(grid(3, 3, [3, 10, 20, 30, 40, 50, 60, 70, 80]), make_spec([["row"], ["column"]]))
+    withheld = ("primary", "secondary", "suppressed_value_sum")
+    assert [protected.certificate[name] for name in withheld] == [None] * 3
+    assert "withheld" in protected.certificate["note"]
+    assert [protected.figures[name] for name in withheld] == [1, 3, 80]
+    assert "withheld" in describe(protected.certificate)
+    assert "80" in describe(protected.figures)
 
 
 @SLOW
@@ -154,7 +208,7 @@ def test_result_does_not_depend_on_processes_or_on_the_order_of_rows() -> None:
     two = protect_counts(counts.sample(fraction=1, shuffle=True, seed=1), spec, processes=2)
     assert one.table.equals(two.table)
     assert one.decisions.equals(two.decisions)
-    assert one.certificate | {"seconds": 0} == two.certificate | {"seconds": 0}
+    assert one.figures | {"seconds": 0} == two.figures | {"seconds": 0}
 
 
 def test_a_block_is_protected_as_if_it_were_alone() -> None:
@@ -169,14 +223,14 @@ def test_witnesses_are_whole_tables_that_agree_with_what_is_published(case: tupl
     counts, spec = case
     (block,) = build_blocks(counts, spec)
     cells, rules = block.cells, spec.rules
-    answer = suppress(cells, rules)
+    answer = suppress(cells, rules, spec.safe_from)
     protected = np.zeros(cells.size, bool)
     for change in answer.witnesses:
         assert not change[~answer.hidden].any()
         assert (cells.value + change >= cells.floor)[answer.hidden].all()
         for number, parent in enumerate(cells.parent):
             assert change[cells.child[cells.start[number] : cells.start[number + 1]]].sum() == change[parent]
-        protected |= Guarantee(cells, rules).protected_by(change)
+        protected |= Guarantee(cells, rules, spec.safe_from).protected_by(change)
     assert (protected == cells.unsafe).all()
 
 
@@ -190,6 +244,8 @@ def test_files_are_public_or_confidential(tmp_path: Path) -> None:
         "certificate.json",
         "confidential",
         "confidential/decisions.parquet",
+        "confidential/figures.json",
+        "confidential/witnesses.parquet",
         "table.csv",
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -199,7 +255,7 @@ def test_files_are_public_or_confidential(tmp_path: Path) -> None:
     table = pl.read_csv(out / "table.csv")
     assert table.columns == ["row", "column", "value", "status"]
     assert table["value"].null_count() == 4
-    assert "also suppressed" in describe(protected.certificate)
+    assert "also suppressed" in describe(protected.figures)
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
@@ -230,7 +286,7 @@ def test_a_broken_table_is_not_verified() -> None:
         status=pl.when(shown).then(pl.lit("published")).otherwise(pl.lit("suppressed")),
     )
     with pytest.raises(DisclosureRefused, match="does not hold") as refusal:
-        verify(Protected(naive, protected.certificate, protected.decisions))
+        verify(replace(protected, table=naive))
     assert refusal.value.exit_code == 13
 
 
@@ -247,7 +303,7 @@ def test_less_is_hidden_than_by_a_leading_peer_and_nothing_recovered(
     dimensions = [["major", "district"], ["sex"], ["broad"] if linked else ["broad", "age5"]]
     spec = make_spec(dimensions, linked=linked, by=("indicator",))
     counts = counts.group_by(spec.labels).agg(pl.col("gap", "eligible").sum())
-    certificate = protect_counts(counts, spec, processes=os.cpu_count() or 1).certificate
+    certificate = protect_counts(counts, spec, processes=os.cpu_count() or 1).figures
     assert certificate["exactly_recoverable"] == certificate["exactly_recoverable_safe"] == 0
     assert certificate["secondary"] < peer_cells
     assert certificate["suppressed_value_sum"] < peer_sum

@@ -87,10 +87,12 @@ def margins(counts: pl.DataFrame, areas: pl.DataFrame) -> pl.DataFrame:
     return by_age.group_by(keys, maintain_order=True).agg(pl.col(measures).sum()).select(counts.columns)
 
 
-def statuses_at(statuses: Statuses, indicator: str, as_of: date) -> pl.DataFrame:
+def statuses_at(statuses: Statuses, indicator: str, as_of: date, *, for_outreach: bool) -> pl.DataFrame:
     """One row per person number: `status` (not_applicable, excluded, declined, open or closed) and exclusion `reason`.
 
-    Raises UsageRefused where the indicator or the date was not evaluated.
+    This is the only way to statuses of persons. Whoever asks says whether somebody will be contacted because of the
+    answer: `for_outreach` leaves out who is under a contact ban, is in no count, or has died. Raises UsageRefused
+    where the indicator or the date was not evaluated.
     """
     if indicator not in statuses.masks or as_of not in statuses.as_ofs:
         raise UsageRefused("the indicator or the date was not evaluated", "Evaluate it first")
@@ -107,8 +109,10 @@ def statuses_at(statuses: Statuses, indicator: str, as_of: date) -> pl.DataFrame
         [pl.lit(None, pl.String), *(pl.when(holds(excluded_column(r))).then(pl.lit(r)) for r in reasons)]
     )
     found = statuses.masks[indicator].select(PERSON_NUMBER, status=status, reason=reason)
+    wanted = (pl.col("may_be_contacted") & pl.lit(bit, pl.UInt32)) > 0 if for_outreach else pl.lit(value=True)
     return (
-        statuses.persons.select(PERSON_NUMBER)
+        statuses.persons.filter(wanted)
+        .select(PERSON_NUMBER)
         .join(found, on=PERSON_NUMBER, how="left", maintain_order="left")
         .with_columns(pl.col("status").fill_null("not_applicable"))
     )

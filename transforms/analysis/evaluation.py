@@ -16,7 +16,8 @@ from transforms.analysis.days import FAR_PAST, MAX_AS_OFS, Days, Masks, Reach, a
 from transforms.analysis.features import event_masks, select_masks
 from transforms.analysis.lake import Lake
 from transforms.analysis.persons import (
-    OBJECTION,
+    CONTACT_BAN,
+    NOT_COUNTED,
     SECURITY_BAN,
     Persons,
     Residences,
@@ -26,6 +27,7 @@ from transforms.analysis.persons import (
     read_persons,
     read_residences,
     resident_mask,
+    restricted_mask,
     strata,
 )
 
@@ -35,9 +37,10 @@ class Statuses:
     """Who has which status when.
 
     `masks` holds, by indicator id, one row per person of the population with the masks that `compile_indicator`
-    tells of; bit m stands for `as_ofs[m]`. `persons` is one row per person number: sex, and the masks `counted` and
-    `resident` (alive and living in the area). `strata` is one row per person, area and age band with the mask
-    `during`; `area_codes` and `age_bands` are what its positions stand for.
+    tells of; bit m stands for `as_ofs[m]`. `persons` is one row per person number: sex, and the masks `counted`,
+    `resident` (alive and living in the area) and `may_be_contacted` (alive, counted, under no contact ban). `strata`
+    is one row per person, area and age band with the mask `during`; `area_codes` and `age_bands` are what its positions
+    stand for.
     """
 
     indicators: tuple[Indicator, ...]
@@ -78,18 +81,23 @@ def evaluate(
     masks = _record_masks(lake, leaves_of(indicators), persons, residences, days, codelists or load_codelists())
     with duckdb.connect() as connection:
         masks.update(_selected_masks(connection, lake, indicators, as_ofs, len(persons)))
-        counted = masks_between(persons.births, FAR_PAST, days) & ~masks[OBJECTION]
+        counted = masks_between(persons.births, FAR_PAST, days)
+        counted &= ~restricted_mask(lake, NOT_COUNTED, len(persons), days)
         columns = {COUNTED: counted} | {str(leaf): mask for leaf, mask in masks.items()}
         connection.register("person_mask", _frame(len(persons), columns))
         status = {indicator.id: connection.sql(compile_indicator(indicator)).pl() for indicator in indicators}
     resident = counted & resident_mask(residences, days) & ~masks[Died()]
+    reachable = counted & ~restricted_mask(lake, CONTACT_BAN, len(persons), days) & ~masks[Died()]
+    columns = {"counted": counted, "resident": resident, "may_be_contacted": reachable}
     return Statuses(
         indicators=tuple(indicators),
         as_ofs=tuple(as_ofs),
         area_codes=tuple(area_codes(areas)),
         age_band_starts=tuple(age_band_starts),
-        persons=_frame(len(persons), {"counted": counted, "resident": resident}).with_columns(sex=persons.sexes),
-        strata=strata(persons, residences, masks[SECURITY_BAN], days, age_band_starts),
+        persons=_frame(len(persons), columns).with_columns(sex=persons.sexes),
+        strata=strata(
+            persons, residences, restricted_mask(lake, SECURITY_BAN, len(persons), days), days, age_band_starts
+        ),
         masks=status,
     )
 
@@ -103,7 +111,6 @@ def _record_masks(
     codelists: Mapping[str, CodeList],
 ) -> dict[Leaf, Masks]:
     events = {leaf: reach for leaf, reach in leaves.items() if isinstance(leaf, Events)}
-    events |= {OBJECTION: (0, None), SECURITY_BAN: (0, None)}
     masks = event_masks(lake, events, codelists, days, persons.births)
     masks[Died()] = died_mask(persons, days)
     for leaf in leaves:

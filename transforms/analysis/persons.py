@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from schemas.areas import DISTRICT, UNKNOWN_AREA
 from schemas.errors import QualityGateFailed
-from schemas.indicators import Events, Period, ResidentAtLeast
+from schemas.indicators import Period, ResidentAtLeast
 from schemas.table import PERSON_NUMBER
 from schemas.tables import TABLES
 from transforms.analysis.days import (
@@ -24,10 +24,12 @@ from transforms.analysis.days import (
 from transforms.analysis.features import Numbers, merged, person_numbers, scatter
 from transforms.analysis.lake import Lake
 
-OBJECTION = Events("restriction", where=(("kind", ("objection",)),), active=True)
-"""The person objects to this use of the data (GDPR Article 21) and is in no count."""
-SECURITY_BAN = Events("restriction", where=(("kind", ("security_ban",)),), active=True)
+NOT_COUNTED = ("objection", "processing_restriction")
+"""Restrictions (GDPR Articles 21 and 18) under which a person is in no count."""
+SECURITY_BAN = ("security_ban",)
 """The person's whereabouts are secret; the person counts, in an unknown area."""
+CONTACT_BAN = ("contact_ban",)
+"""The person is in nothing that is meant for outreach; the person counts."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,16 @@ def read_persons(lake: Lake) -> Persons:
         deaths=column_days(known["death_date"], FAR_FUTURE),
         sexes=known["sex"].fill_null("unknown"),
     )
+
+
+def restricted_mask(lake: Lake, kinds: Sequence[str], person_count: int, as_ofs: Days) -> Masks:
+    """As-of dates before whose end no restriction of these kinds has been lifted.
+
+    A restriction holds for whatever is computed once it is known, so also for dates before it began.
+    """
+    rows = lake.scan(TABLES["restriction"]).filter(pl.col("kind").is_in(list(kinds))).collect()
+    lasting = masks_between(column_days(rows["end_date"], FAR_FUTURE), as_ofs - 1, FAR_FUTURE)
+    return scatter(person_numbers(rows, "restriction", person_count), lasting, person_count)
 
 
 def read_residences(lake: Lake, areas: pl.DataFrame, person_count: int) -> Residences:

@@ -30,3 +30,8 @@ def blocks(strings: pl.Series) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | N
     if strings.null_count() == 0:
         return view, None
     return view, strings.is_not_null().to_numpy()
+
+
+def fit_inline(view: NDArray[np.uint8]) -> bool:
+    """Whether every string of some views, given as flat bytes, is at most 12 bytes long and so held by its view."""
+    return bool(view.view(np.uint32)[:: WIDTH // 4].max(initial=0) <= INLINE)

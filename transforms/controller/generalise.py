@@ -1,16 +1,43 @@
-"""Quasi-identifiers made coarser before they cross the boundary."""
+"""Quasi-identifiers made coarser before they cross the boundary, and the places of banned persons taken out."""
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
 
 import polars as pl
 
 from schemas.areas import DISTRICT
-from schemas.policy import Resolution
+from schemas.policy import EventResolution, Resolution
+from schemas.table import PERSON_NUMBER, Kind, Table
 
-_EVERY: dict[str, str] = {"month": "1mo", "quarter": "1q", "year": "1y"}
+_EVERY: dict[str, str] = {"week": "1w", "month": "1mo", "quarter": "1q", "year": "1y"}
+_LAST_DAYS = ("end_date", "to_date")
+WITHHELD = "is withheld under a security ban"
+"""Why rows of a residence table are not in the lake though they are valid."""
 
 
 def generalise_birth(birth_date: pl.Series, resolution: Resolution) -> pl.Series:
-    """First day of the month, quarter or year of birth; the day itself where policy keeps days. One value a row."""
-    return birth_date if resolution == "day" else birth_date.dt.truncate(_EVERY[resolution])
+    """First day of the month, quarter, year or five years of birth; the day itself where policy keeps days."""
+    if resolution == "day":
+        return birth_date
+    if resolution == "band":
+        year = pl.first().dt.year() // 5 * 5
+        return birth_date.to_frame().select(pl.date(year, 1, 1).alias(birth_date.name)).to_series()
+    return birth_date.dt.truncate(_EVERY[resolution])
+
+
+def generalise_dates(rows: pl.DataFrame, table: Table, resolution: EventResolution) -> pl.DataFrame:
+    """Rows with each date as the first day of its week (Monday) or month.
+
+    The last day of a period becomes the last day of its week or month, so that what follows without a break still does.
+    """
+    if resolution == "day":
+        return rows
+    every = _EVERY[resolution]
+    dates = [column.name for column in table.platform_columns if column.kind is Kind.DATE]
+    first = {name: pl.col(name).dt.truncate(every) for name in dates}
+    last = {name: first[name].dt.offset_by(every).dt.offset_by("-1d") for name in dates if name in _LAST_DAYS}
+    return rows.with_columns(**{**first, **last})
 
 
 def district_of(areas: pl.DataFrame) -> dict[str, str]:
@@ -30,3 +57,32 @@ def district_of(areas: pl.DataFrame) -> dict[str, str]:
 def generalise_area(area_code: pl.Series, districts: dict[str, str]) -> pl.Series:
     """District codes; null where the area is not known to the geography. One value a row."""
     return area_code.replace_strict(districts, default=None, return_dtype=pl.String)
+
+
+def security_banned(restrictions: pl.LazyFrame, as_of: date) -> pl.Series:
+    """Numbers of the persons whose address is secret (turvakielto) on the as-of date or later."""
+    lasting = pl.col("end_date").is_null() | (pl.col("end_date") >= as_of)
+    in_force = ~pl.col("is_retracted").fill_null(False) & lasting
+    banned = restrictions.filter((pl.col("kind") == "security_ban") & in_force)
+    return banned.select(PERSON_NUMBER).unique().collect().to_series()
+
+
+def banned_pseudonyms(persons: Sequence[Path | str], restrictions: Sequence[Path | str], as_of: date) -> set[bytes]:
+    """Pseudonyms of the persons of a lake, or of files on their way to it, who are under a security ban."""
+    if not restrictions or not persons:
+        return set()
+    numbers = security_banned(pl.scan_parquet([str(path) for path in restrictions]), as_of)
+    found = pl.scan_parquet([str(path) for path in persons]).filter(pl.col(PERSON_NUMBER).is_in(numbers.implode()))
+    return set(found.select("pseudonym").collect().to_series())
+
+
+def without_whereabouts(residences: pl.DataFrame, banned: pl.Series) -> pl.DataFrame:
+    """Residences with those of each banned person as one row without area and dates, which tells of no move."""
+    if not len(banned):
+        return residences
+    hidden = pl.col(PERSON_NUMBER).is_in(banned.implode())
+    one = residences.filter(hidden).unique(PERSON_NUMBER, maintain_order=True)
+    blank = one.with_columns(
+        pl.lit(None, dtype).alias(name) for name, dtype in one.schema.items() if name != PERSON_NUMBER
+    )
+    return pl.concat([residences.filter(~hidden), blank])

@@ -6,7 +6,7 @@ rows are sealed. Rows in = rows kept + rows quarantined, per table, asserted at 
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -16,11 +16,19 @@ import polars as pl
 from numpy.typing import NDArray
 
 from schemas.errors import SourceRefused
-from schemas.policy import Resolution
+from schemas.policy import EventResolution, Resolution
 from schemas.table import PERSON_ID, PERSON_NUMBER, RECORD_ID, Table
 from schemas.tables import IDENTITY_LINK, SOURCE_TABLES, TABLES
 from transforms.controller import validate
-from transforms.controller.generalise import district_of, generalise_area, generalise_birth
+from transforms.controller.generalise import (
+    WITHHELD,
+    district_of,
+    generalise_area,
+    generalise_birth,
+    generalise_dates,
+    security_banned,
+    without_whereabouts,
+)
 from transforms.controller.keys import Keyring
 from transforms.controller.links import Links
 from transforms.controller.normalise import normalise
@@ -43,6 +51,7 @@ class Terms:
     areas: pl.DataFrame
     as_of: date
     latest: date
+    event_dates: Mapping[str, EventResolution] = field(default_factory=dict)
 
 
 @dataclass
@@ -235,20 +244,19 @@ class Loader:
         parts = [part for bucket in self._buckets("restriction") for part in bucket.iterdir()]
         if not parts:
             return pl.Series([], dtype=pl.Int32)
-        lasting = pl.col("end_date").is_null() | (pl.col("end_date") >= self._terms.as_of)
-        in_force = ~pl.col("is_retracted").fill_null(False) & lasting
-        banned = pl.scan_parquet(parts).filter((pl.col("kind") == "security_ban") & in_force)
-        return banned.select(PERSON_NUMBER).unique().collect().to_series()
+        return security_banned(pl.scan_parquet(parts), self._terms.as_of)
 
     def _finish_bucket(self, table: Table, bucket: Path, banned: pl.Series) -> Path:
         rows = pl.read_parquet(sorted(bucket.glob("*.part")))
+        tally, before = self.tallies[table.name], rows.height
         if table.name == "residence" and len(banned):
-            hidden = pl.col(PERSON_NUMBER).is_in(banned.implode())
-            rows = rows.with_columns(area_code=pl.when(~hidden).then("area_code"))
-        before = rows.height
+            rows = without_whereabouts(rows, banned)
+            tally.quarantined[WITHHELD] += before - rows.height
+            before = rows.height
         rows = sort_distinct(rows, table.order)
-        tally = self.tallies[table.name]
         tally.duplicates(before - rows.height)
+        if (resolution := self._terms.event_dates.get(table.name, "day")) != "day":
+            rows = generalise_dates(rows, table, resolution).sort(table.order)
         tally.kept += rows.height
         path = bucket.with_suffix(".parquet")
         _write(rows, path)

@@ -85,6 +85,8 @@ def _spelling(distinct: pl.Series, column: Column, table: Table) -> pl.Series:
         text = text.str.to_lowercase()
     elif column.name == "code":
         text = text.str.to_uppercase()
+        if table.name == "vaccination":
+            text = text.str.replace(r"^(\d)$", "0$1")  # CVX has two digits
         if table.name == "diagnosis":
             text = text.str.replace(r"^([A-Z][0-9]{2})([0-9A-Z]{1,3})$", "$1.$2")
     return distinct.to_frame().select(pl.when(text != "").then(text)).to_series()

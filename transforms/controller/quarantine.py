@@ -18,9 +18,10 @@ from transforms.controller.keys import QUARANTINE_VERSION, Keyring
 SUFFIX = ".sealed"
 
 
-def quarantine_key(keyring: Keyring) -> bytes:
-    """The key of the quarantine in the epoch in use."""
-    return keyring.derive(QUARANTINE_VERSION, "aes256-gcm", keyring.current)
+def quarantine_key(keyring: Keyring, epoch: str | None = None) -> bytes:
+    """The key of the quarantine in an epoch, the one in use by default. Errors as Keyring.derive."""
+    name = epoch or keyring.current
+    return keyring.derive(QUARANTINE_VERSION, "aes256-gcm", name, epoch=name)
 
 
 def seal(rows: pl.DataFrame, path: Path, key: bytes) -> None:

@@ -7,11 +7,13 @@ import polars as pl
 
 from schemas.table import PERSON_ID, Column, Kind, Table
 from transforms.controller.identifiers import is_valid
+from transforms.controller.shapes import ill_shaped
 
 EARLIEST = date(1880, 1, 1)
 """No record of a living memory is older; an earlier date is a slip of the pen or a placeholder."""
 UNREADABLE, MISSING, INVALID = "cannot be read", "is missing", "is not a valid identifier"
 NOT_A_TERM, OUT_OF_RANGE = "is not one of the terms", "is out of range"
+NOT_A_CODE = "is not written as a code"
 TOO_EARLY, IN_FUTURE, ENDS_BEFORE = "is before 1880", "is in the future", "is before the first day"
 UNKNOWN_PERSON, DUPLICATE, CONFLICT = "is not among the persons", "exact duplicate", "two persons share it"
 MERGED = "merged with another row of the person"
@@ -51,6 +53,11 @@ def _rules(
             foreign = foreign.filter(~foreign.is_in(list(column.terms)))
             if len(foreign):
                 yield f"{column.name}: {NOT_A_TERM}", values.is_in(foreign.implode())
+        elif column.kind is Kind.CODE:
+            foreign = values.unique().drop_nulls()
+            foreign = foreign.filter(ill_shaped(foreign, table, column))
+            if len(foreign):
+                yield f"{column.name}: {NOT_A_CODE}", values.is_in(foreign.implode())
         if column.minimum is not None or column.maximum is not None:
             yield f"{column.name}: {OUT_OF_RANGE}", _outside(values, column)
         if column.kind is Kind.DATE:

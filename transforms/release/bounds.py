@@ -50,6 +50,8 @@ class Bounds:
     high: Numbers
     seen_low: Numbers
     seen_high: Numbers
+    seen: Numbers
+    """One row per solution that was seen, with no number where the solution says nothing of an unknown."""
 
 
 @dataclass(frozen=True)
@@ -72,26 +74,33 @@ class _Question:
         return up & (is_told_open | is_small_open), down & is_told_open
 
 
-def prove(sums: Sums, threshold: int, *, tight: bool) -> Bounds:
+def prove(sums: Sums, threshold: int | Numbers, *, tight: bool, keep: bool = False) -> Bounds:
     """Bound every unknown: tightly, or as far as needed to say what is exact and what is below the threshold.
 
-    Raises ContradictionError where no whole numbers fit.
+    The threshold may differ from unknown to unknown. With `keep` the solutions that were seen are kept. Raises
+    ContradictionError where no whole numbers fit.
     """
     alias, offset = _aliases(sums)
     core = _substitute(sums, alias, offset)
     low, high = _propagate(core)
     exact, endless = low == high, np.isinf(high)
     # what one sum at a time does not bound, nothing bounds: all that an inner cell of it is part of is hidden
-    bounds = Bounds(low, high, np.where(exact, low, np.inf), np.where(exact, low, np.where(endless, np.inf, -np.inf)))
+    seen_low = np.where(exact, low, np.inf)
+    seen_high = np.where(exact, low, np.where(endless, np.inf, -np.inf))
+    bounds = Bounds(low, high, seen_low, seen_high, np.zeros((0, len(low))))
     # an unknown answers for those that differ from it by a known number too
     question = _Question(tight, np.full(len(low), np.inf), np.full(len(low), -np.inf))
     np.minimum.at(question.least, alias, threshold - offset)
     np.maximum.at(question.most, alias, threshold - offset)
+    seen: list[Numbers] = []
     for part, rows in _parts(core, ~exact):
-        _settle(_Program(core, part, rows, bounds), question)
+        program = _Program(core, part, rows, bounds, keep=keep)
+        _settle(program, question)
+        seen += program.seen if keep else []
     alone = np.bincount(core.unknown, minlength=len(low)) == 0
     bounds.seen_low[alone] = low[alone]
-    return Bounds(*(each[alias] + offset for each in (bounds.low, bounds.high, bounds.seen_low, bounds.seen_high)))
+    low, high, seen_low, seen_high = (each[alias] + offset for each in (low, high, seen_low, seen_high))
+    return Bounds(low, high, seen_low, seen_high, np.vstack([bounds.seen, *seen])[:, alias] + offset)
 
 
 def _aliases(sums: Sums) -> tuple[Places, Numbers]:
@@ -103,8 +112,13 @@ def _aliases(sums: Sums) -> tuple[Places, Numbers]:
     above[sums.row[plus]], below[sums.row[minus]] = sums.unknown[plus], sums.unknown[minus]
     alias, offset = np.arange(len(sums.low)), np.zeros(len(sums.low))
     alias[above[pair]], offset[above[pair]] = below[pair], sums.right[pair]
-    while (alias[alias] != alias).any():
+    for _ in range(len(alias).bit_length() + 1):
         offset, alias = offset + offset[alias], alias[alias]
+    # tables that are tied to each other may lead back to where they began: there each answers for itself
+    alone = alias[alias] != alias
+    alias[alone], offset[alone] = np.flatnonzero(alone), 0.0
+    if offset[alias == np.arange(len(alias))].any():
+        raise ContradictionError
     return alias, offset
 
 
@@ -197,7 +211,7 @@ def _settle(program: "_Program", question: _Question) -> None:
 class _Program:
     """The linear program of one part, kept warm, and beside it the same in whole numbers."""
 
-    def __init__(self, sums: Sums, part: Places, rows: Places, bounds: Bounds) -> None:
+    def __init__(self, sums: Sums, part: Places, rows: Places, bounds: Bounds, *, keep: bool) -> None:
         self.part, self.bounds = part, bounds
         inside = np.full(len(sums.low), -1)
         inside[part] = np.arange(len(part))
@@ -210,6 +224,8 @@ class _Program:
         self._right = sums.right[rows] - np.bincount(row[known], weights=told, minlength=len(rows))
         self._row, self._place, self._factor = row[~known], place[~known], factor[~known]
         self._columns = np.arange(len(part), dtype=np.int32)
+        self.seen: list[Numbers] = []
+        self._size = len(sums.low) if keep else 0
         self._warm: highspy.Highs | None = None
         self._whole: highspy.Highs | None = None
 
@@ -251,6 +267,10 @@ class _Program:
         if (total == self._right).all() and (rounded >= low).all() and (rounded <= high).all():
             self.bounds.seen_low[self.part] = np.minimum(self.bounds.seen_low[self.part], rounded)
             self.bounds.seen_high[self.part] = np.maximum(self.bounds.seen_high[self.part], rounded)
+            if self._size:
+                solution = np.full(self._size, np.nan)
+                solution[self.part] = rounded
+                self.seen.append(solution)
 
     def _model(self, *, whole: bool) -> highspy.Highs:
         known = self._whole if whole else self._warm

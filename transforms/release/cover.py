@@ -25,9 +25,10 @@ class Cover:
         """Start with what each sum by itself asks for; `gap` is how close to the best a choice must come."""
         cells = guarantee.cells
         self._guarantee, self._cells = guarantee, cells
-        self._among = allowed | cells.unsafe
+        self._among = (allowed | cells.unsafe | cells.open) & ~cells.fixed
         self._at = np.flatnonzero(self._among)
         self._is_unsafe = cells.unsafe[self._at]
+        self._is_forced = (cells.unsafe | cells.open)[self._at]
         self._room = (cells.value - cells.floor)[self._at].astype(float)
         size = len(self._at)
         self._columns = np.arange(size, dtype=np.int32)
@@ -36,8 +37,8 @@ class Cover:
         self._moves.changeObjectiveSense(highspy.ObjSense.kMaximize)
         for name, setting in (("output_flag", False), ("threads", 1), ("mip_rel_gap", gap), ("mip_max_nodes", NODES)):
             self._choice.setOptionValue(name, setting)
-        self._choice.addVars(size, self._is_unsafe.astype(float), np.ones(size))
-        self._choice.changeColsCost(size, self._columns, np.where(self._is_unsafe, 0, costs[self._at]))
+        self._choice.addVars(size, self._is_forced.astype(float), np.ones(size))
+        self._choice.changeColsCost(size, self._columns, np.where(self._is_forced, 0, costs[self._at]))
         self._known: set[tuple[bytes, bytes]] = set()
         self._partners()
 
@@ -49,7 +50,7 @@ class Cover:
         self._choice.run()
         if self._choice.getInfo().primal_solution_status != FEASIBLE:
             return self._among.copy()
-        chosen = self._cells.unsafe.copy()
+        chosen = self._cells.unsafe | self._cells.open
         chosen[self._at[np.asarray(self._choice.getSolution().col_value) > 0.5]] = True
         return chosen
 
@@ -91,7 +92,7 @@ class Cover:
     def _unprotected(self, low: Amounts, high: Amounts) -> Whole:
         """The unsafe cells that a few changes at random, and not each by itself, leave where they are."""
         random, waiting = np.random.default_rng(0), self._is_unsafe.copy()
-        reach = 2.0 * self._guarantee.rules.threshold
+        reach = 2.0 * self._guarantee.safe_from
         self._moves.changeColsBounds(len(self._at), self._columns, np.maximum(low, -reach), np.minimum(high, reach))
         for _ in range(8):
             if not waiting.any():
@@ -127,7 +128,8 @@ class Cover:
             members = inside[np.append(cells.child[cells.start[number] : cells.start[number + 1]], parent)]
             members = members[members >= 0]
             unsafe = members[self._is_unsafe[members]]
-            if len(unsafe) > 1:
+            forced = members[self._is_forced[members]]
+            if len(forced) > 1 or len(forced) > len(unsafe):
                 continue
             for alone in unsafe if len(unsafe) else members:
                 others = members[members != alone]
@@ -140,10 +142,10 @@ class Cover:
     def _add(self, weight: Amounts, place: int, amount: float) -> None:
         """One more row: the hidden cells together give the amount."""
         weight[place] = 0
-        needed = amount - weight[self._is_unsafe].sum()
+        needed = amount - weight[self._is_forced].sum()
         if needed <= 1e-9:
             return
-        others = np.flatnonzero((weight > 1e-9) & ~self._is_unsafe).astype(np.int32)
+        others = np.flatnonzero((weight > 1e-9) & ~self._is_forced).astype(np.int32)
         factor = np.minimum(weight[others], needed)
         key = others.tobytes(), np.round(factor / needed, 6).tobytes()
         if key not in self._known:

@@ -52,9 +52,9 @@ def give_back(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amounts
     """Publish hidden safe cells again, costliest first, where every unsafe cell stays protected."""
     cells = guarantee.cells
     hidden = hidden.copy()
-    changes.price(np.where(cells.unsafe, TOUCH, costs / costs.mean()))
+    changes.price(np.where(cells.unsafe | cells.open, TOUCH, costs / costs.mean()))
     sums = _Sums(cells, hidden)
-    extra = np.flatnonzero(hidden & ~cells.unsafe)
+    extra = np.flatnonzero(hidden & ~cells.unsafe & ~cells.open)
     for cell in extra[np.argsort(-costs[extra], kind="stable")].tolist():
         if not hidden[cell]:
             continue
@@ -99,7 +99,7 @@ class _Sums:
         width = np.diff(cells.start) + 1
         members = np.insert(cells.child, cells.start[:-1], cells.parent)
         of = np.repeat(np.arange(len(width)), width)
-        self._unsafe = cells.unsafe.tolist()
+        self._stays = (cells.unsafe | cells.open).tolist()
         self._sums_of: list[list[int]] = [[] for _ in range(cells.size)]
         for cell, number in zip(members.tolist(), of.tolist(), strict=True):
             self._sums_of[cell].append(number)
@@ -109,7 +109,7 @@ class _Sums:
         self._total = np.bincount(of[kept], weights=members[kept], minlength=len(width)).astype(np.int64).tolist()
 
     def publish(self, cell: int) -> list[int] | None:
-        """Publish a cell and all that then follows; None, and nothing published, where an unsafe cell follows."""
+        """Publish a cell and all that then follows; None, and nothing published, where that ends at one to hide."""
         chain, known, at = [cell], {cell}, 0
         while at < len(chain):
             for number in self._sums_of[chain[at]]:
@@ -119,7 +119,7 @@ class _Sums:
             for number in self._sums_of[chain[at - 1]]:
                 last = self._total[number]
                 if self._hidden[number] == 1 and last not in known:
-                    if self._unsafe[last]:
+                    if self._stays[last]:
                         self.hide(chain[:at])
                         return None
                     known.add(last)

@@ -14,22 +14,23 @@ from transforms.release.tables import Mask, Merged, Whole
 class Guarantee:
     """How far each unsafe cell must be able to move: by any of `amounts(cell)`.
 
-    Under `not_exact` by 1 in either direction, under `not_small` up to the threshold.
+    Under `not_exact` by 1 in either direction, under `not_small` up to `safe_from`, the least safe count.
     """
 
     cells: Merged
     rules: Disclosure
+    safe_from: int
 
     def amounts(self, cell: int) -> tuple[int, ...]:
         """The moves that protect a cell, the preferred one first."""
         if self.rules.guarantee == "not_small":
-            return (self.rules.threshold - int(self.cells.value[cell]),)
+            return (self.safe_from - int(self.cells.value[cell]),)
         return (1, -1) if self.cells.value[cell] > self.cells.floor[cell] else (1,)
 
     def protected_by(self, change: Amounts | Whole) -> Mask:
         """The unsafe cells that a change protects."""
         if self.rules.guarantee == "not_small":
-            far = change >= self.rules.threshold - self.cells.value - 1e-7
+            far = change >= self.safe_from - self.cells.value - 1e-7
         else:
             far = np.abs(change) >= 1 - 1e-7
         return np.asarray(far & self.cells.unsafe)

@@ -4,25 +4,34 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import polars as pl
 
 from schemas.errors import DisclosureRefused, UsageRefused
-from transforms.release import attack
+from transforms.release import attack, published
+from transforms.release.ledger import Record, earlier_tables
+from transforms.release.link import Group, Parts, Populations, link, parts, populations
 from transforms.release.spec import STATUS, VALUE, Spec
 from transforms.release.suppress import Suppression, suppress
-from transforms.release.tables import SAFE, Block, build_blocks
+from transforms.release.tables import SAFE, Block, Whole, build_blocks
 
 PUBLISHED, PRIMARY, SECONDARY = "published", "primary", "secondary"
 SUPPRESSED = "suppressed"
-DECISIONS_FILE = "confidential/decisions.parquet"
+FEW = 100
+"""So many suppressed cells are enough that their exact number and sum tell nothing of any of them."""
+CHUNK = 256
+"""Witnesses that are spread out over the cells of the table at a time."""
+CONFIDENTIAL = "confidential"
+FIGURES_FILE = f"{CONFIDENTIAL}/figures.json"
+DECISIONS_FILE, WITNESSES_FILE = f"{CONFIDENTIAL}/decisions.parquet", f"{CONFIDENTIAL}/witnesses.parquet"
 
 
 @dataclass(frozen=True)
@@ -31,24 +40,41 @@ class Protected:
 
     `table` has one row per cell and is public: labels, `value` (null where suppressed) and `status`, the same for
     every reason. `certificate` is public too. `decisions` is confidential: one row per cell with its count, its
-    `decision` and `unsafe_as`.
+    `decision` and `unsafe_as`. So are the `witnesses`, changes of the true table that show that the guarantee holds:
+    one row per `witness` and `cell` (its row in the table, from 0) with its `change`; and the `figures`, exact where
+    the certificate withholds them.
     """
 
     table: pl.DataFrame
     certificate: dict[str, Any]
     decisions: pl.DataFrame
+    witnesses: pl.DataFrame
+    figures: dict[str, Any]
 
 
-def protect_counts(counts: pl.DataFrame, spec: Spec, processes: int = 1) -> Protected:
+def protect_counts(counts: pl.DataFrame, spec: Spec, processes: int = 1, earlier: Sequence[Record] = ()) -> Protected:
     """Protect a table of inner cells; one row per inner cell. The result is the same for any number of processes.
 
-    Raises UsageRefused or DisclosureRefused where the counts are no such table, and DisclosureRefused where nothing
-    is left to publish or the auditor finds the guarantee broken.
+    `earlier` are the releases of the same date, the earliest first: what they told is known, what they hid stays
+    hidden, and their unsafe cells stay protected. Raises UsageRefused or DisclosureRefused where the counts are no such
+    table, and DisclosureRefused where nothing is left to publish, where earlier releases and this one together tell an
+    unsafe cell whatever is hidden, or where the auditor finds the guarantee broken.
     """
     began = time.monotonic()
     blocks = build_blocks(counts, spec)
-    answers = _suppress_all(blocks, spec, processes)
-    decisions = pl.concat(_decide(block, answer, spec) for block, answer in zip(blocks, answers, strict=True))
+    same, sums = populations(blocks, spec), parts(blocks, spec)
+    groups = link(blocks, spec, same, sums, earlier_tables(earlier, spec))
+    answers = _suppress_all(groups, spec, processes)
+    if told := [
+        (group, int(answer.bare.sum())) for group, answer in zip(groups, answers, strict=True) if answer.bare.any()
+    ]:
+        _refuse_told(told, blocks, spec)
+    of_block = {
+        place: (merged, answer)
+        for group, answer in zip(groups, answers, strict=True)
+        for place, merged in zip(group.blocks, group.merged, strict=True)
+    }
+    decisions = pl.concat(_decide(block, *of_block[place], spec) for place, block in enumerate(blocks))
     if not (decisions["decision"] == PUBLISHED).any():
         raise DisclosureRefused(
             "nothing is left to publish: every cell is suppressed",
@@ -60,17 +86,20 @@ def protect_counts(counts: pl.DataFrame, spec: Spec, processes: int = 1) -> Prot
         pl.when(is_published).then(VALUE).alias(VALUE),
         pl.when(is_published).then(pl.lit(PUBLISHED)).otherwise(pl.lit(SUPPRESSED)).alias(STATUS),
     ).drop("decision", "unsafe_as")
-    rules = _public_rules(spec)
-    verdict = attack.attack_table(table, attack.rules_of(rules), processes=processes)
-    certificate = rules | _figures(decisions, verdict) | {"seconds": round(time.monotonic() - began, 2)}
-    protected = Protected(table, certificate, decisions)
+    rules = _public_rules(spec, same, sums, len(earlier))
+    before = [(each.table, each.rules) for each in earlier]
+    verdict = attack.attack_tables([*before, (table, published.rules_of(rules))], processes=processes)
+    figures = _figures(decisions, verdict) | {"seconds": round(time.monotonic() - began, 2)}
+    certificate = rules | figures | _withheld(figures)
+    start = np.cumsum([0, *(len(block.value) for block in blocks)])
+    protected = Protected(table, certificate, decisions, _witnesses(groups, answers, start), figures)
     _must_hold(verdict)
     return protected
 
 
 def verify(protected: Protected, processes: int = 1) -> attack.Verdict:
     """Attack a protected table from what is public. Raises DisclosureRefused where its guarantee does not hold."""
-    rules = attack.rules_of(protected.certificate)
+    rules = published.rules_of(protected.certificate)
     verdict = attack.attack_table(protected.table, rules, processes=processes)
     _must_hold(verdict)
     return verdict
@@ -87,62 +116,94 @@ def write_protected(protected: Protected, directory: Path) -> None:
     before = directory.with_name(f".{directory.name}.old")
     if before.exists() and not directory.exists():
         before.rename(directory)
-    own = {attack.TABLE_FILE, attack.CERTIFICATE_FILE, Path(DECISIONS_FILE).parts[0]}
+    own = {published.TABLE_FILE, published.CERTIFICATE_FILE, CONFIDENTIAL}
     if directory.exists() and not (directory.is_dir() and {path.name for path in directory.iterdir()} <= own):
         raise UsageRefused("the folder for the result holds other files", "Give a new folder")
     for left_over in (beside, before):
         shutil.rmtree(left_over, ignore_errors=True)
     (beside / DECISIONS_FILE).parent.mkdir(parents=True, mode=0o700)
-    protected.table.write_csv(beside / attack.TABLE_FILE)
+    protected.table.write_csv(beside / published.TABLE_FILE)
     text = json.dumps(protected.certificate, indent=2, ensure_ascii=False)
-    (beside / attack.CERTIFICATE_FILE).write_text(text + "\n", "utf-8")
-    with os.fdopen(os.open(beside / DECISIONS_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        protected.decisions.write_parquet(file)
+    (beside / published.CERTIFICATE_FILE).write_text(text + "\n", "utf-8")
+    (beside / FIGURES_FILE).write_text(json.dumps(protected.figures, indent=2) + "\n", "utf-8")
+    for name, frame in ((DECISIONS_FILE, protected.decisions), (WITNESSES_FILE, protected.witnesses)):
+        with os.fdopen(os.open(beside / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            frame.write_parquet(file)
     if directory.exists():
         directory.rename(before)
     beside.rename(directory)
     shutil.rmtree(before, ignore_errors=True)
 
 
-def describe(certificate: dict[str, Any]) -> str:
-    """The certificate in a few lines, for a terminal."""
-    return "\n".join(
-        [
-            f"cells                {certificate['cells']:>12,}",
-            f"unsafe, suppressed   {certificate['primary']:>12,}",
-            f"also suppressed      {certificate['secondary']:>12,}",
-            f"their sum            {certificate['suppressed_value_sum']:>12,}",
-            f"exactly recoverable  {certificate['exactly_recoverable']:>12,}",
-            f"provably small       {certificate['provably_small']:>12,}",
-            f"seconds              {certificate['seconds']:>12,}",
-            f"guarantee            {certificate['rules']['guarantee']:>12}",
-        ]
-    )
+def describe(figures: dict[str, Any]) -> str:
+    """The figures, exact or as the certificate has them, in a few lines for a terminal."""
+    lines = {
+        "cells": "cells",
+        "unsafe, suppressed": "primary",
+        "also suppressed": "secondary",
+        "their sum": "suppressed_value_sum",
+        "exactly recoverable": "exactly_recoverable",
+        "provably small": "provably_small",
+        "seconds": "seconds",
+    }
+    shown = {words: "withheld" if (value := figures[name]) is None else f"{value:,}" for words, name in lines.items()}
+    return "\n".join(f"{words:<20} {value:>12}" for words, value in shown.items())
 
 
-def _suppress_all(blocks: list[Block], spec: Spec, processes: int) -> list[Suppression]:
-    """One answer per block; the longest work is started first, and no answer depends on another."""
-    work = partial(suppress, rules=spec.rules)
-    order = sorted(range(len(blocks)), key=lambda place: -blocks[place].cells.size)
-    cells = [blocks[place].cells for place in order]
-    if processes > 1 and len(blocks) > 1:
-        with ProcessPoolExecutor(min(processes, len(blocks)), mp_context=get_context("spawn")) as pool:
+def _suppress_all(groups: list[Group], spec: Spec, processes: int) -> list[Suppression]:
+    """One answer per group; the longest work is started first, and no answer depends on another."""
+    work = partial(suppress, rules=spec.rules, safe_from=spec.safe_from)
+    order = sorted(range(len(groups)), key=lambda place: -groups[place].cells.size)
+    cells = [groups[place].cells for place in order]
+    if processes > 1 and len(groups) > 1:
+        with ProcessPoolExecutor(min(processes, len(groups)), mp_context=get_context("spawn")) as pool:
             found = list(pool.map(work, cells))
     else:
         found = [work(each) for each in cells]
     answers = dict(zip(order, found, strict=True))
-    return [answers[place] for place in range(len(blocks))]
+    return [answers[place] for place in range(len(groups))]
 
 
-def _decide(block: Block, answer: Suppression, spec: Spec) -> pl.DataFrame:
-    hidden = np.append(answer.hidden, False)[block.merged]
+def _decide(block: Block, merged: Whole, answer: Suppression, spec: Spec) -> pl.DataFrame:
+    hidden = np.append(answer.hidden, False)[merged]
     decision = np.where(block.unsafe_as != SAFE, PRIMARY, np.where(hidden, SECONDARY, PUBLISHED))
     return block.labels(spec.by).with_columns(
         pl.Series(VALUE, block.value), pl.Series("decision", decision), pl.Series("unsafe_as", block.unsafe_as)
     )
 
 
-def _public_rules(spec: Spec) -> dict[str, Any]:
+def _witnesses(groups: list[Group], answers: list[Suppression], start: Whole) -> pl.DataFrame:
+    """Every witness of every group over the cells of the table; only what it changes."""
+    none = np.zeros(0, np.int64)
+    witness, cell, change, first = [none], [none], [none], 0
+    for group, answer in zip(groups, answers, strict=True):
+        for at in range(0, len(answer.witnesses), CHUNK):
+            some = answer.witnesses[at : at + CHUNK]
+            some = np.column_stack([some, np.zeros(len(some), np.int64)])
+            for place, merged in zip(group.blocks, group.merged, strict=True):
+                number, row = np.nonzero(some[:, merged])
+                witness.append(number + first + at)
+                cell.append(row + start[place])
+                change.append(some[number, merged[row]])
+        first += len(answer.witnesses)
+    columns = {"witness": (witness, pl.UInt32), "cell": (cell, pl.UInt32), "change": (change, pl.Int64)}
+    frame = pl.DataFrame({name: pl.Series(np.concatenate(part), dtype=kind) for name, (part, kind) in columns.items()})
+    return frame.sort("witness", "cell")
+
+
+def _refuse_told(told: list[tuple[Group, int]], blocks: list[Block], spec: Spec) -> NoReturn:
+    """Say how many cells would be told, and of which `by` values; which cells they are stays with the counts."""
+    where = sorted({" ".join(blocks[place].key) for group, _ in told for place in group.blocks} - {""})
+    names = f" in {', '.join(spec.by)} {'; '.join(where)}" if where else ""
+    raise DisclosureRefused(
+        f"what was published before tells unsafe cells{names}, whatever is hidden now",
+        "Keep to the levels and the cells of the earlier release, or leave these values out",
+        table="counts",
+        count=sum(count for _, count in told),
+    )
+
+
+def _public_rules(spec: Spec, same: Populations, sums: Parts, earlier: int) -> dict[str, Any]:
     """The part of the certificate that an attacker needs to read the table, and so everybody may have."""
     zeros = (
         "that a suppressed count is at least 1, for zeros are published"
@@ -151,12 +212,22 @@ def _public_rules(spec: Spec) -> dict[str, Any]:
     )
     if spec.rules.group_disclosure:
         zeros += " (a suppressed closed count may be 0: a group in which everybody has the gap is hidden too)"
+    if spec.public_eligible:
+        zeros += ", how many are eligible everywhere"
+    if spec.self_contribution:
+        zeros += ", and that he himself is counted"
     return {
-        "rules": asdict(spec.rules),
+        "rules": asdict(spec.rules)
+        | {"self_contribution": spec.self_contribution, "public_eligible": spec.public_eligible},
         "by": list(spec.by),
         "dimensions": [list(levels) for levels in spec.dimensions],
         "linked": spec.eligible is not None,
-        "attacker": f"knows every published cell, how cells add up, that counts are whole, the rules, and {zeros}",
+        "populations": [[list(key) for key in keys] for keys in same],
+        "parts": [{"whole": list(whole), "parts": [list(key) for key in of], "measures": m} for whole, of, m in sums],
+        "earlier_releases": earlier,
+        "attacker": "knows every published cell, how cells add up, which tables count the same people, all earlier "
+        "releases of the date and which of their inner counts were corrected, that counts are whole, the rules, and "
+        + zeros,
     }
 
 
@@ -172,6 +243,14 @@ def _figures(decisions: pl.DataFrame, verdict: attack.Verdict) -> dict[str, Any]
         "exactly_recoverable_safe": verdict.recovered_safe,
         "provably_small": verdict.provably_small,
     }
+
+
+def _withheld(figures: dict[str, Any]) -> dict[str, Any]:
+    """What the public is not told of few suppressed cells: how many of them, and how much, would be one more sum."""
+    if not 0 < figures["primary"] + figures["secondary"] < FEW:
+        return {}
+    note = f"primary, secondary and suppressed_value_sum are withheld where fewer than {FEW} cells are suppressed"
+    return {"primary": None, "secondary": None, "suppressed_value_sum": None, "note": note}
 
 
 def _must_hold(verdict: attack.Verdict) -> None:

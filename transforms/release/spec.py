@@ -21,6 +21,10 @@ class Spec:
     `count` is the column with the count; with `eligible` the gap (`count`), the closed (eligible less gap) and the
     eligible are published as one linked table. Each value of the `by` columns is a table of its own. A dimension is
     its level columns from coarse to fine; its total is added above them.
+
+    With `self_contribution` an attacker who is counted himself subtracts himself: a count is safe from one more than
+    the threshold. With `public_eligible` everybody knows how many are eligible, so that these are published. `parts`
+    names a `by` value and those that add up to it.
     """
 
     count: str
@@ -28,6 +32,14 @@ class Spec:
     rules: Disclosure
     eligible: str | None = None
     by: tuple[str, ...] = ()
+    self_contribution: bool = False
+    public_eligible: bool = False
+    parts: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    @property
+    def safe_from(self) -> int:
+        """The least count that is safe."""
+        return self.rules.threshold + self.self_contribution
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -57,7 +69,7 @@ def load_spec(path: Path) -> Spec:
 
 def spec_from(raw: dict[str, Any]) -> Spec:
     """Check the content of a spec. Raises UsageRefused with what to correct."""
-    _known(raw, ("count", "eligible", "by", "dimension", "rules"), "the spec")
+    _known(raw, ("count", "eligible", "by", "dimension", "rules", "sum"), "the spec")
     if "count" not in raw:
         _refuse("count is missing", 'Name the column with the count: count = "gap"')
     dimensions = raw.get("dimension")
@@ -71,31 +83,62 @@ def spec_from(raw: dict[str, Any]) -> Spec:
         by=_words(raw.get("by", []), "by"),
         dimensions=tuple(_words(part.get("levels"), "levels", least=1) for part in dimensions),
         rules=_rules(raw.get("rules")),
+        self_contribution=_true_or_false(raw["rules"], "self_contribution"),
+        public_eligible=_true_or_false(raw["rules"], "public_eligible"),
+        parts=_parts(raw.get("sum", [])),
     )
     columns = [*spec.labels, *spec.counts]
     if len(set(columns)) < len(columns):
         _refuse("a column is named twice", "Give each column one part: by, level, count or eligible")
-    if set(columns) & {MEASURE, VALUE, STATUS}:
-        _refuse("measure, value and status are names of the protected table", "Rename the column in the counts")
+    if set(columns) & {MEASURE, VALUE, STATUS, "decision", "unsafe_as"}:
+        _refuse(
+            "measure, value, status, decision and unsafe_as are names of the protected table",
+            "Rename the column in the counts",
+        )
     if spec.rules.group_disclosure and spec.eligible is None:
         _refuse("group_disclosure needs to know who is eligible", "Name the eligible column, or set it to false")
+    if spec.public_eligible and spec.eligible is None:
+        _refuse("public_eligible needs to know who is eligible", "Name the eligible column, or set it to false")
+    if spec.public_eligible and spec.rules.guarantee == "not_small":
+        _refuse("not_small cannot hold where everybody knows that few are eligible", "Ask for not_exact")
+    if spec.public_eligible and spec.rules.zeros == "publish":
+        _refuse("a published zero tells the other count where everybody knows who is eligible", 'Set zeros = "protect"')
+    if spec.parts and len(spec.by) != 1:
+        _refuse("[[sum]] adds up values of the one column in by", "Name that column in by")
     return spec
+
+
+def _parts(raw: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    if not isinstance(raw, list) or not all(isinstance(part, dict) for part in raw):
+        _refuse("[[sum]] must be a list of sums", "Write each with whole and parts")
+    for part in raw:
+        _known(part, ("whole", "parts"), "a [[sum]]")
+    return tuple((_word(part.get("whole"), "whole"), _words(part.get("parts"), "parts", least=1)) for part in raw)
 
 
 def _rules(raw: Any) -> Disclosure:
     if not isinstance(raw, dict):
         _refuse("the section [rules] is missing", "Add it, with at least threshold")
-    _known(raw, ("threshold", "zeros", "group_disclosure", "guarantee", "effort"), "[rules]")
+    _known(
+        raw,
+        ("threshold", "zeros", "group_disclosure", "guarantee", "effort", "self_contribution", "public_eligible"),
+        "[rules]",
+    )
     threshold = raw.get("threshold")
     if not isinstance(threshold, int) or isinstance(threshold, bool) or threshold < 2:
         _refuse("threshold must be a whole number of at least 2", "Correct it; 5 makes counts of 1 to 4 unsafe")
-    group = raw.get("group_disclosure", False)
-    if not isinstance(group, bool):
-        _refuse("group_disclosure must be true or false", "Correct it")
+    group = _true_or_false(raw, "group_disclosure")
     zeros: Literal["publish", "protect"] = _one_of(raw, "zeros", ("publish", "protect"))
     guarantee: Literal["not_exact", "not_small"] = _one_of(raw, "guarantee", ("not_exact", "not_small"))
     effort: Literal["normal", "thorough"] = _one_of(raw, "effort", ("normal", "thorough"))
     return Disclosure(threshold=threshold, zeros=zeros, group_disclosure=group, guarantee=guarantee, effort=effort)
+
+
+def _true_or_false(raw: dict[str, Any], name: str) -> bool:
+    value = raw.get(name, False)
+    if not isinstance(value, bool):
+        _refuse(f"{name} must be true or false", "Correct it")
+    return value
 
 
 def _one_of(raw: dict[str, Any], name: str, allowed: tuple[str, ...]) -> Any:

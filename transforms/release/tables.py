@@ -10,7 +10,6 @@ import numpy.typing as npt
 import polars as pl
 
 from schemas.errors import DisclosureRefused, UsageRefused
-from schemas.policy import Disclosure
 from transforms.release.spec import MEASURE, SUMMED, Spec
 
 Whole = npt.NDArray[np.int64]
@@ -40,13 +39,16 @@ class Merged:
     """One entry per merged cell: cells that are the same sum of inner cells, for an attacker one unknown.
 
     `count` is how many cells of the table it stands for, `floor` the least that an attacker must allow for when it is
-    hidden. Sum k says that the merged cell `parent[k]` is the sum of `child[start[k]:start[k + 1]]`; the sums marked
+    hidden. A `fixed` cell is public whatever is decided, an `open` one hidden whatever is decided, though nobody needs
+    it to be. Sum k says that the merged cell `parent[k]` is the sum of `child[start[k]:start[k + 1]]`; the sums marked
     `basis` imply all the others.
     """
 
     value: Whole
     floor: Whole
     unsafe: Mask
+    fixed: Mask
+    open: Mask
     count: Whole
     parent: Whole
     start: Whole
@@ -154,8 +156,11 @@ def _block(key: tuple[str, ...], inner: pl.DataFrame, spec: Spec) -> Block:
         axes.append(Axis(labels, np.array([-1, 0, 0]), np.array([0, 1, 1])))
         shape = (*shape, 3)
     value = _sum_up(value.reshape(shape), axes)
-    unsafe_as, floor = _unsafe(value, spec.rules, linked=spec.eligible is not None)
-    merged, cells = _merge(tuple(axes), value.ravel(), unsafe_as.ravel() != SAFE, floor.ravel())
+    unsafe_as, floor = _unsafe(value, spec)
+    fixed = np.zeros(value.shape, bool)
+    if spec.public_eligible:
+        fixed[..., 0] = True
+    merged, cells = _merge(tuple(axes), value.ravel(), unsafe_as.ravel() != SAFE, floor.ravel(), fixed.ravel())
     return Block(key, tuple(axes), value.ravel(), unsafe_as.ravel(), merged, cells)
 
 
@@ -188,24 +193,30 @@ def _sum_up(value: Whole, axes: list[Axis]) -> Whole:
     return value
 
 
-def _unsafe(value: Whole, rules: Disclosure, *, linked: bool) -> tuple[npt.NDArray[np.str_], Whole]:
-    """Why each cell is unsafe, and the least that an attacker must allow for where it is hidden.
+def _unsafe(value: Whole, spec: Spec) -> tuple[npt.NDArray[np.str_], Whole]:
+    """Why each cell is unsafe, and the least that must be allowed for where it is hidden.
 
     Where zeros are published a hidden count is at least 1, but for the closed under group disclosure: a hidden closed
-    may be the 0 of a group in which everybody has the gap.
+    may be the 0 of a group in which everybody has the gap. Somebody who is counted knows that his cell is not empty.
     """
-    unsafe_as = np.where((value >= 1) & (value < rules.threshold), SMALL, SAFE)
+    rules = spec.rules
+    unsafe_as = np.where((value >= 1) & (value < spec.safe_from), SMALL, SAFE)
     floor = np.full(value.shape, int(rules.zeros == "publish"))
     if rules.zeros == "protect":
         unsafe_as[value == 0] = ZERO
-    if linked and rules.group_disclosure:
+    if spec.eligible is not None and rules.group_disclosure:
         everybody = (value[..., 2] == 0) & (value[..., 0] >= 1)
         unsafe_as[..., 2][everybody] = GROUP
         floor[..., 2] = 0
+    if spec.public_eligible:
+        unsafe_as[..., 0] = SAFE
+        unsafe_as[value[..., 0] == 0] = SAFE
+    if spec.self_contribution:
+        floor = np.maximum(floor, value >= 1)
     return unsafe_as, floor
 
 
-def _merge(axes: tuple[Axis, ...], value: Whole, unsafe: Mask, floor: Whole) -> tuple[Whole, Merged]:
+def _merge(axes: tuple[Axis, ...], value: Whole, unsafe: Mask, floor: Whole, fixed: Mask) -> tuple[Whole, Merged]:
     """Merge cells that are the same sum: a cell with one child that is not a published zero is that child.
 
     Going down from any cell by such steps ends at the same cell, the finest with that sum; the sums of these finest
@@ -225,6 +236,9 @@ def _merge(axes: tuple[Axis, ...], value: Whole, unsafe: Mask, floor: Whole) -> 
     size = int(kept.sum())
     lowest = np.zeros(size, np.int64)
     np.maximum.at(lowest, merged[unknown], floor[unknown])
+    is_unsafe, is_fixed = np.zeros(size, bool), np.zeros(size, bool)
+    is_unsafe[merged[unsafe]] = True
+    is_fixed[merged[unknown & fixed]] = True
 
     parents, sizes, children = [], [], []
     for parent, child in pairs:
@@ -241,13 +255,24 @@ def _merge(axes: tuple[Axis, ...], value: Whole, unsafe: Mask, floor: Whole) -> 
     return merged, Merged(
         value=value[kept],
         floor=lowest,
-        unsafe=unsafe[kept],
+        unsafe=is_unsafe,
+        fixed=is_fixed,
+        open=np.zeros(size, bool),
         count=np.bincount(merged[unknown], minlength=size),
         parent=of,
         start=np.concatenate([[0], np.cumsum(width)]),
         child=np.concatenate(children),
         basis=basis,
     )
+
+
+def above(axes: tuple[Axis, ...], place: int) -> list[tuple[Whole, Whole]]:
+    """Pairs of cells one step apart along an axis, parent and child, from the deepest step up."""
+    everything = np.ones(int(np.prod([len(axis.parent) for axis in axes])), bool)
+    parent, child = _parents_and_children(axes, place, everything)
+    stride = int(np.prod([len(axis.parent) for axis in axes[place + 1 :]], dtype=np.int64))
+    depth = axes[place].depth[child // stride % len(axes[place].parent)]
+    return [(parent[depth == step], child[depth == step]) for step in range(int(depth.max(initial=0)), 0, -1)]
 
 
 def _parents_and_children(axes: tuple[Axis, ...], place: int, unknown: Mask) -> tuple[Whole, Whole]:

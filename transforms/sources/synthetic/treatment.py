@@ -157,7 +157,12 @@ def restrictions(block: Block) -> Rows:
     """Bans and objections of a few; some have ended."""
     rng, people = block.rng("restrictions"), block.people
     parts = []
-    for name, share in (("contact_ban", 0.004), ("security_ban", 0.003), ("objection", 0.001)):
+    for name, share in (
+        ("contact_ban", 0.004),
+        ("security_ban", 0.003),
+        ("objection", 0.001),
+        ("processing_restriction", 0.0005),
+    ):
         person = np.flatnonzero(rng.random(block.size) < share).astype(np.int32)
         first = np.maximum(people.last[person] - whole(rng, 10, 1500, len(person)), people.first[person])
         ends = first + whole(rng, 180, 900, len(person))

@@ -111,7 +111,7 @@ VACCINE = _vocabulary(
 )
 VACCINATION_STATUS = _plain("status", "", "given", "refused", "contraindicated")
 SERVICE = _plain("service", "home_care", "round_the_clock_care", "palliative_care", "specialist_care")
-RESTRICTION = _plain("kind", "contact_ban", "security_ban", "objection")
+RESTRICTION = _plain("kind", "contact_ban", "security_ban", "objection", "processing_restriction")
 REQUEST = _vocabulary(
     ("channel", "service"),
     {f"{channel} {service}": (channel, service)
