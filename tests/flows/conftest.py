@@ -1,6 +1,7 @@
 """Whole runs, each in a process of its own as a user starts it."""
 
 import contextlib
+import fcntl
 import io
 import os
 import shutil
@@ -10,9 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from flows import settings
+from schemas.areas import load_areas
 
 ROOT = Path(__file__).parent.parent.parent
 AS_OF = "2026-10-31"
@@ -104,25 +107,45 @@ def caregap_process(prefect_api: str) -> Caregap:
     return run
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that the first worker of a test session makes and all of them use; not to be changed."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            beside = folder.with_suffix(".new")
+            beside.mkdir()
+            make(beside)
+            beside.rename(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def feed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small generated feed; not to be changed."""
-    out = tmp_path_factory.mktemp("feed") / "feed"
-    done = start(
-        ["-m", "flows.cli"], "synth", "--persons", 1500, "--years", 2, "--as-of", AS_OF, "--out", out, data=out.parent
-    )
-    assert done.code == 0, done.err
-    return out
+    """A small generated feed of five of Helsinki's districts, so that protecting it is soon done."""
+
+    def make(folder: Path) -> None:
+        some = ["091", "1", "2", "101", "102", "103", "201", "205"]
+        load_areas().filter(pl.col("code").is_in(some)).write_csv(folder / "areas.csv")
+        words = ("synth", "--persons", 1500, "--years", 2, "--as-of", AS_OF, "--areas", folder / "areas.csv")
+        done = start(["-m", "flows.cli"], *words, "--out", folder / "feed", data=folder)
+        assert done.code == 0, done.err
+
+    return made_once(tmp_path_factory, "feed", make) / "feed"
 
 
 @pytest.fixture(scope="session")
 def finished(feed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data folder of a whole run on the feed, with a Prefect home of its own; not to be changed."""
-    data = tmp_path_factory.mktemp("run") / "data"
-    done = start(["-m", "flows.cli"], "run", "--source", f"feed:{feed}", "--as-of", AS_OF, data=data)
-    assert done.code == 0, done.err
-    assert done.err == "", done.err
-    return data
+    """The data folder of a whole run on the feed, with a Prefect home of its own."""
+
+    def make(folder: Path) -> None:
+        run = ("run", "--source", f"feed:{feed}", "--as-of", AS_OF)
+        done = start(["-m", "flows.cli"], *run, data=folder / "data")
+        assert done.code == 0, done.err
+        assert done.err == "", done.err
+
+    return made_once(tmp_path_factory, "run", make) / "data"
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from tests.flows.conftest import AS_OF, Caregap
 from transforms.analysis.counts import statuses_at
 from transforms.analysis.evaluation import evaluate
 
+pytestmark = pytest.mark.slow
 INDICATOR = "diabetes_hba1c_missing"
 DAYS = [date.fromordinal(date(1965, 1, 1).toordinal() + 40 * number) for number in range(110)]
 IDS = [identity_code(day, sign="-") for day in DAYS]

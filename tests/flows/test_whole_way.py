@@ -138,6 +138,7 @@ def test_platform_commands_run_without_the_controllers_code(data: Path, tmp_path
     assert (data / "release" / "candidates" / f"{AS_OF}-2").is_dir()
 
 
+@pytest.mark.slow
 def test_a_source_that_may_be_somebodys_waits_for_a_steward(
     feed: Path, tmp_path: Path, caregap_process: Caregap
 ) -> None:

@@ -2,13 +2,14 @@
 
 import json
 from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from disclosure_cases import grid, make_spec, tables
-from disclosure_oracle import cell_of, possible_values
+from disclosure_cases import grid, make_spec, protect_or_nothing, tables
+from disclosure_oracle import Cell, agreeing, cell_of, free_leaves, possible_values
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ from transforms.release.protect import protect_counts, write_protected
 from transforms.release.published import Rules, rules_of
 from transforms.release.spec import Spec
 from transforms.release.tables import build_blocks
+from transforms.release.witnesses import verify_witnesses
 
 SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
@@ -108,6 +110,113 @@ def test_what_members_are_told_is_what_all_tables_that_have_them_agree_on(
                 told |= {cell} if is_exact or is_small else set()
     rows = verdict.cells.filter("is_told_to_member").iter_rows(named=True)
     assert {cell_of(row, dimensions, linked) for row in rows} == told
+
+
+@st.composite
+def one_population(draw: st.DrawFn) -> tuple[pl.DataFrame, Spec]:
+    """Inner cells of two indicators that count the same people, and rules."""
+    rows = []
+    for row, column in (("1", "x"), ("1", "y"), ("2", "x")):
+        eligible = draw(st.integers(0, 5))
+        for indicator in "ab":
+            gap = draw(st.integers(0, eligible))
+            rows.append({"indicator": indicator, "row": row, "column": column, "gap": gap, "eligible": eligible})
+    rules = {
+        "threshold": draw(st.integers(2, 4)),
+        "zeros": draw(st.sampled_from(["publish", "protect"])),
+        "guarantee": draw(st.sampled_from(["not_exact", "not_small"])),
+        "group_disclosure": draw(st.booleans()),
+    }
+    return pl.DataFrame(rows), make_spec([["row"], ["column"]], linked=True, by=("indicator",), **rules)
+
+
+def values_together(table: pl.DataFrame, spec: Spec) -> dict[tuple[str, Cell], set[int]]:
+    """All values of each hidden cell, over every pair of tables that agree with each other on who is eligible."""
+    dimensions = [list(levels) for levels in spec.dimensions]
+    by_people: dict[tuple[tuple[Cell, int], ...], list[list[dict[Cell, int]]]] = {}
+    hidden = []
+    for number, name in enumerate("ab"):
+        rows = table.filter(indicator=name).to_dicts()
+        assume(not free_leaves(rows, dimensions, True))
+        hidden += [(name, cell_of(row, dimensions, True)) for row in rows if row["status"] == "suppressed"]
+        for cells in agreeing(rows, dimensions, True, asdict(spec.rules)):
+            people = tuple(sorted((cell, value) for cell, value in cells.items() if cell[-1] == ()))
+            by_people.setdefault(people, [[], []])[number].append(cells)
+    values: dict[tuple[str, Cell], set[int]] = {cell: set() for cell in hidden}
+    for both in by_people.values():
+        if all(both):
+            for name, cell in hidden:
+                values[name, cell] |= {cells[cell] for cells in both["ab".index(name)]}
+    return values
+
+
+@SLOW
+@given(one_population(), st.data())
+def test_two_tables_of_one_population_tell_what_all_pairs_agree_on(
+    case: tuple[pl.DataFrame, Spec], data: st.DataObject
+) -> None:
+    counts, spec = case
+    cells = pl.concat(
+        block.labels(spec.by).with_columns(value=pl.Series(block.value)) for block in build_blocks(counts, spec)
+    )
+    may_hide = (cells["value"] > 0) | (spec.rules.zeros == "protect")
+    if spec.rules.group_disclosure:
+        may_hide |= cells["measure"] == "closed"
+    wish = data.draw(st.lists(st.booleans(), min_size=cells.height, max_size=cells.height))
+    table = hide(cells, may_hide & pl.Series(wish))
+    assume((table["status"] == "suppressed").any())
+    values = values_together(table, spec)
+    verdict = attack_table(table, replace(public_rules(spec), populations=((("a",), ("b",)),)), tight=True)
+    assert verdict.cells.height == len(values)
+    for row in verdict.cells.iter_rows(named=True):
+        fits = values[row["indicator"], cell_of(row, [["row"], ["column"]], True)]
+        assert (row["lowest"], row["highest"]) == (min(fits), max(fits))
+        assert row["is_exact"] == (len(fits) == 1)
+        assert row["is_small"] == (max(fits) < spec.rules.threshold)
+
+
+@settings(SLOW, max_examples=40)
+@given(one_population())
+def test_two_tables_of_one_population_are_protected_from_each_other(case: tuple[pl.DataFrame, Spec]) -> None:
+    counts, spec = case
+    protected = protect_or_nothing(counts, spec)
+    if protected is None:
+        return
+    rules = rules_of(protected.certificate)
+    values = values_together(protected.table, spec)
+    for row in protected.decisions.filter(decision="primary").iter_rows(named=True):
+        fits = values[row["indicator"], cell_of(row, [["row"], ["column"]], True)]
+        assert len(fits) > 1
+        if spec.rules.guarantee == "not_small":
+            assert max(fits) >= spec.rules.threshold
+    verify_witnesses(protected.table, rules, protected.decisions, protected.witnesses)
+    eligible = protected.table.filter(measure="eligible").partition_by("indicator", include_key=False)
+    assert eligible[0].equals(eligible[1])
+    # who is told of the population by nobody sees it in the counts
+    undeclared = replace(rules, populations=())
+    assert attack_table(protected.table, undeclared).holds
+
+
+def test_tables_that_agree_on_many_people_count_the_same_ones_whether_declared_or_not() -> None:
+    rows = [
+        {"indicator": name, "row": f"r{i}", "column": f"c{j}", "gap": 3 if name == "a" and i == j == 0 else 10}
+        for name in "ab"
+        for i, j in product(range(5), range(5))
+    ]
+    counts = pl.DataFrame(rows).with_columns(eligible=pl.lit(20) + pl.int_range(50) % 25)
+    spec = make_spec([["row"], ["column"]], linked=True, by=("indicator",))
+    protected = protect_counts(counts, spec)
+    rules = replace(rules_of(protected.certificate), populations=())
+    gap = (pl.col("indicator") == "a") & (pl.col("row") == "r0") & (pl.col("column") == "c0")
+    # indicator b shows the denominator that a hides
+    closed_shown = pl.when(gap & (pl.col("measure") != "closed")).then(None).otherwise(protected.decisions["value"])
+    naive = protected.table.with_columns(value=closed_shown).with_columns(
+        status=pl.when(pl.col("value").is_null()).then(pl.lit("suppressed")).otherwise(pl.lit("published"))
+    )
+    alone = naive.filter(indicator="a")
+    told = attack_table(naive, rules).cells.filter(gap, measure="eligible")
+    assert told["is_exact"].to_list() == [True]
+    assert attack_table(alone, rules).cells.height == 2
 
 
 def test_primary_suppression_alone_is_undone_by_subtraction() -> None:

@@ -15,6 +15,7 @@ import pytest
 from disclosure_cases import grid, make_spec
 from disclosure_oracle import agreeing, cell_of
 
+from schemas.errors import DisclosureRefused
 from transforms.release.attack import attack_tables
 from transforms.release.ledger import record
 from transforms.release.page_figures import GROUP, figures
@@ -75,7 +76,7 @@ def test_a_district_is_what_its_major_district_has_more_than_the_others() -> Non
 
 
 def test_three_lone_contributors_in_a_row_are_told_by_their_total() -> None:
-    counts = grid(3, 3, [1, 1, 1, 5, 6, 7, 6, 7, 5])
+    counts = grid(3, 3, [1, 1, 1, 2, 3, 2, 3, 2, 2])
     spec = make_spec([["row"], ["column"]], threshold=2)
     naive, protected = primary_only(counts, spec), protect_counts(counts, spec)
     # linear algebra sees three unknowns in one equation; whole numbers of at least 1 do not
@@ -149,6 +150,16 @@ def test_month_on_month_is_the_difference_of_two_totals() -> None:
     ).select(protected.table.columns)
     order = protected.table.drop("value", "status")
     assert not holds((order.join(whole, on=order.columns, how="left", maintain_order="left"), protected))
+
+
+def test_parts_that_do_not_add_up_are_refused() -> None:
+    counts = pl.DataFrame({"count": ["a", "b", "c"], "row": ["1"] * 3, "gap": [9, 5, 5]})
+    spec = make_spec([["row"]], by=("count",))
+    with pytest.raises(DisclosureRefused, match="do not add up") as refusal:
+        protect_counts(counts, replace(spec, parts=(("a", ("b", "c")),)))
+    assert refusal.value.count == 2
+    with pytest.raises(DisclosureRefused, match="not in the counts"):
+        protect_counts(counts, replace(spec, parts=(("a", ("b", "d")),)))
 
 
 def next_to(first: Protected, counts: pl.DataFrame, spec: Spec) -> Protected:

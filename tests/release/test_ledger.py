@@ -39,7 +39,8 @@ def test_a_release_is_remembered_and_recalled(tmp_path: Path) -> None:
     first = protect_counts(COUNTS, SPEC)
     path = remember(tmp_path / "ledger", "2026-10-31-1", DAY, first.certificate, first.decisions)
     remember(tmp_path / "ledger", "2026-09-30-1", date(2026, 9, 30), first.certificate, first.decisions)
-    remember(tmp_path / "ledger", "2026-10-31-2", DAY, first.certificate, first.decisions)
+    second = after(COUNTS, SPEC, first)
+    remember(tmp_path / "ledger", "2026-10-31-2", DAY, second.certificate, second.decisions)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     records = recall(tmp_path / "ledger", DAY)
     assert [each.release_id for each in records] == ["2026-10-31-1", "2026-10-31-2"]
@@ -57,6 +58,17 @@ def test_remembering_again_changes_nothing_and_another_release_of_the_id_is_refu
         remember(tmp_path, "one", DAY, other.certificate, other.decisions)
 
 
+def test_a_release_that_does_not_know_of_an_earlier_one_is_not_remembered(tmp_path: Path) -> None:
+    """Two candidates of one date were protected side by side, and one is published: the other must look again."""
+    one, other = protect_counts(COUNTS, SPEC), protect_counts(COUNTS.with_columns(pl.col("gap") + 1), SPEC)
+    remember(tmp_path, "one", DAY, one.certificate, one.decisions)
+    with pytest.raises(DisclosureRefused, match="published since"):
+        remember(tmp_path, "other", DAY, other.certificate, other.decisions)
+    again = protect_counts(COUNTS.with_columns(pl.col("gap") + 1), SPEC, earlier=recall(tmp_path, DAY))
+    remember(tmp_path, "other", DAY, again.certificate, again.decisions)
+    assert [each.release_id for each in recall(tmp_path, DAY)] == ["one", "other"]
+
+
 def test_a_half_written_record_is_no_record(tmp_path: Path) -> None:
     first = protect_counts(COUNTS, SPEC)
     (tmp_path / ".000001_one.parquet.new").write_bytes(b"half")
@@ -65,7 +77,7 @@ def test_a_half_written_record_is_no_record(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["000001_one.parquet"]
 
 
-@SLOW
+@settings(SLOW, max_examples=30)
 @given(tables(largest=9))
 def test_a_release_of_the_same_counts_shows_and_hides_the_same(case: tuple[pl.DataFrame, Spec]) -> None:
     first = protect_or_nothing(*case)
@@ -156,19 +168,6 @@ def test_what_was_published_and_is_unsafe_by_new_rules_blocks_the_release_and_sa
     assert refusal.value.exit_code == 13
 
 
-def test_finer_cells_that_public_ones_tell_block_the_release() -> None:
-    """Women and men were published by district; ages within tell a small count whatever is hidden beside it."""
-    counts = pl.DataFrame({"sex": ["F", "F"], "age": ["a", "b"], "gap": [3, 9]})
-    first = protect_counts(counts.group_by("sex").agg(pl.col("gap").sum()), make_spec([["sex"]]))
-    second = after(counts, make_spec([["sex"], ["age"]]), first)
-    assert second.table.filter(pl.col("value").is_null()).height == 4
-    ages = protect_counts(pl.DataFrame({"age": ["a", "b", "c"], "gap": [8, 9, 7]}), make_spec([["age"]]))
-    both = pl.DataFrame({"sex": ["F", "M", "F", "M", "F"], "age": ["a", "a", "b", "b", "c"], "gap": [8, 0, 9, 0, 7]})
-    both = both.with_columns(gap=pl.Series([5, 3, 9, 0, 7]))
-    with pytest.raises(DisclosureRefused, match="whatever is hidden now"):
-        after(both, make_spec([["age", "sex"]]).__class__(**{**vars(make_spec([["sex"], ["age"]]))}), ages)
-
-
 NOT_NESTING = {
     "other leaves under the same top": [["major", "postcode"]],
     "another geography": [["hospital"]],
@@ -197,14 +196,14 @@ def test_the_auditor_takes_several_folders(tmp_path: Path) -> None:
         write_protected(protected, tmp_path / name)
     assert attack_directory(tmp_path / "1", tmp_path / "2").holds
     broken = attack_directory(tmp_path / "1", tmp_path / "3")
-    assert set(broken.cells.filter("is_exact")["release"]) == {0}
+    assert set(broken.cells.filter("is_exact")["release"]) == {0, 1}
     assert broken.recovered_unsafe == 1
 
 
 def test_three_releases_of_a_date_are_one_system() -> None:
     fine = pl.DataFrame({"half": list("1122"), "age": list("abcd"), "sex": ["F"] * 4, "gap": [6, 3, 9, 7]})
     fine = pl.concat([fine, fine.with_columns(sex=pl.lit("M"), gap=pl.Series([9, 8, 7, 6]))])
-    specs = [make_spec(levels) for levels in ([["sex"]], [["half", "age"]], [["half", "age"], ["sex"]])]
+    specs = [make_spec(levels) for levels in ([["half"]], [["half", "age"]], [["half", "age"], ["sex"]])]
     released: list[Protected] = []
     for spec in specs:
         counts = fine.group_by(spec.labels).agg(pl.col("gap").sum()).sort(spec.labels)

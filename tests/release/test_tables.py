@@ -76,6 +76,19 @@ BAD_SPECS: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown guarantee": ({"rules": {"threshold": 5, "guarantee": "safe"}}, "guarantee must be one of"),
     "an unknown effort": ({"rules": {"threshold": 5, "effort": "much"}}, "effort must be one of"),
     "group_disclosure as text": ({"rules": {"threshold": 5, "group_disclosure": "yes"}}, "true or false"),
+    "self_contribution as text": ({"rules": {"threshold": 5, "self_contribution": "yes"}}, "true or false"),
+    "public_eligible without eligible": ({"rules": {"threshold": 5, "public_eligible": True}}, "needs to know"),
+    "public_eligible with zeros": (
+        {"eligible": "eligible", "rules": {"threshold": 5, "public_eligible": True}},
+        "published zero tells",
+    ),
+    "public_eligible and not small": (
+        {"eligible": "e", "rules": {"threshold": 5, "public_eligible": True, "guarantee": "not_small"}},
+        "not_small cannot hold",
+    ),
+    "a sum without by": ({"sum": [{"whole": "a", "parts": ["b"]}]}, "one column in by"),
+    "a sum without parts": ({"by": ["i"], "sum": [{"whole": "a", "parts": []}]}, "parts must be a list"),
+    "a sum that is no list": ({"by": ["i"], "sum": "a"}, "list of sums"),
     "group_disclosure without eligible": ({"rules": {"threshold": 5, "group_disclosure": True}}, "needs to know"),
 }
 

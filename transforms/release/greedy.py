@@ -52,7 +52,7 @@ def give_back(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amounts
     """Publish hidden safe cells again, costliest first, where every unsafe cell stays protected."""
     cells = guarantee.cells
     hidden = hidden.copy()
-    changes.price(np.where(cells.unsafe | cells.open, TOUCH, costs / costs.mean()))
+    changes.price(np.where(cells.unsafe | cells.open, TOUCH, costs / (costs.mean() or 1)))
     sums = _Sums(cells, hidden)
     extra = np.flatnonzero(hidden & ~cells.unsafe & ~cells.open)
     for cell in extra[np.argsort(-costs[extra], kind="stable")].tolist():

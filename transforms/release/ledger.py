@@ -4,9 +4,11 @@ One Parquet file per release, with its public rules. A file is confidential: bes
 counts that were hidden, for a correction can only be made safe by who knows what it corrects.
 """
 
+import fcntl
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -75,27 +77,50 @@ def remember(
 ) -> Path:
     """Write a release into the ledger, whole or not at all; call it before the release is in sight. Returns the file.
 
-    Doing it again changes nothing. Raises UsageRefused where another release of the id is there.
+    Doing it again changes nothing. Raises DisclosureRefused where the ledger has a release of the date that this one
+    does not know of, for nobody has looked at what the two tell together; UsageRefused where another release of the id
+    is there.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     new = record(release_id, as_of, certificate, decisions)
-    files = _files(folder)
-    for path in files:
-        if path.stem.split("_", 1)[1] == release_id:
-            if not _read(path).cells.equals(new.cells):
-                raise UsageRefused("the ledger has another release of this id", "Give the release a new id")
-            return path
-    number = 1 + max((int(path.stem.split("_", 1)[0]) for path in files), default=0)
-    path = folder / f"{number:06d}_{release_id}.parquet"
-    beside = folder / f".{path.name}.new"
-    beside.unlink(missing_ok=True)
-    about = {"release_id": release_id, "as_of": as_of.isoformat(), "certificate": json.dumps(new.certificate)}
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        new.cells.write_parquet(file, metadata=about)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.rename(path)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _locked(folder):
+        files = _files(folder)
+        known = [each for each in map(_read, files) if each.as_of == as_of and each.release_id != release_id]
+        for path in files:
+            if path.stem.split("_", 1)[1] == release_id:
+                if not _read(path).cells.equals(new.cells):
+                    raise UsageRefused("the ledger has another release of this id", "Give the release a new id")
+                return path
+        if len(known) != certificate["earlier_releases"]:
+            raise DisclosureRefused(
+                "another release of this date was published since this one was protected",
+                "Protect the counts again",
+                table="ledger",
+                count=len(known),
+            )
+        number = 1 + max((int(path.stem.split("_", 1)[0]) for path in files), default=0)
+        path = folder / f"{number:06d}_{release_id}.parquet"
+        beside = folder / f".{path.name}.new"
+        beside.unlink(missing_ok=True)
+        about = {"release_id": release_id, "as_of": as_of.isoformat(), "certificate": json.dumps(new.certificate)}
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            new.cells.write_parquet(file, metadata=about)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.rename(path)
     return path
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One writer at a time; a killed process gives the lock back."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def recall(folder: Path, as_of: date) -> list[Record]:

@@ -22,6 +22,7 @@ from transforms.release.link import Group, Parts, Populations, link, parts, popu
 from transforms.release.spec import STATUS, VALUE, Spec
 from transforms.release.suppress import Suppression, suppress
 from transforms.release.tables import SAFE, Block, Whole, build_blocks
+from transforms.release.witnesses import verify_witnesses
 
 PUBLISHED, PRIMARY, SECONDARY = "published", "primary", "secondary"
 SUPPRESSED = "suppressed"
@@ -94,6 +95,7 @@ def protect_counts(counts: pl.DataFrame, spec: Spec, processes: int = 1, earlier
     start = np.cumsum([0, *(len(block.value) for block in blocks)])
     protected = Protected(table, certificate, decisions, _witnesses(groups, answers, start), figures)
     _must_hold(verdict)
+    verify_witnesses(table, published.rules_of(rules), decisions, protected.witnesses)
     return protected
 
 
@@ -125,10 +127,11 @@ def write_protected(protected: Protected, directory: Path) -> None:
     protected.table.write_csv(beside / published.TABLE_FILE)
     text = json.dumps(protected.certificate, indent=2, ensure_ascii=False)
     (beside / published.CERTIFICATE_FILE).write_text(text + "\n", "utf-8")
-    (beside / FIGURES_FILE).write_text(json.dumps(protected.figures, indent=2) + "\n", "utf-8")
     for name, frame in ((DECISIONS_FILE, protected.decisions), (WITNESSES_FILE, protected.witnesses)):
         with os.fdopen(os.open(beside / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             frame.write_parquet(file)
+    with os.fdopen(os.open(beside / FIGURES_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(json.dumps(protected.figures, indent=2) + "\n")
     if directory.exists():
         directory.rename(before)
     beside.rename(directory)
