@@ -6,7 +6,9 @@ The only flow that has a source and a key. Its process is the controller's own.
 import json
 import shutil
 from datetime import UTC, date, datetime
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -174,6 +176,8 @@ def write_lake(data: str, as_of: str, load: str) -> dict[str, int]:
 def ingest(data: str, source: str, as_of: str, load: str, options: SourceOptions) -> dict[str, int]:
     """Read a source, check it, pseudonymise it and write it to the lake; returns rows by table."""
     canaries = Canaries()
+    # Great Expectations takes seconds to import: while the source is read, on another core.
+    Thread(target=import_module, args=("expectations.run",), daemon=True).start()
     stage(data, source, as_of, load, options, canaries)
     judge(data, as_of, load)
     guard_boundary(data, load, canaries)

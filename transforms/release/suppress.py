@@ -27,9 +27,7 @@ class Effort:
     gap: float
 
 
-EFFORTS = {"normal": Effort(5, 3, 2_000_000, 0.01), "thorough": Effort(12, 12, 40_000_000, 0.002)}
-LEAST_ATTEMPTS = 2
-"""From one attempt alone the covering program would have nothing to choose."""
+EFFORTS = {"normal": Effort(5, 3, 2_800_000, 0.01), "thorough": Effort(12, 12, 40_000_000, 0.002)}
 NOISE = 0.3
 """How far the prices of an attempt stray, in natural logarithms."""
 
@@ -123,7 +121,9 @@ def _attempts(guarantee: Guarantee) -> int:
     """How many attempts the work allowed for a table is enough for; `not_small` asks about three times as much."""
     cells, rules, effort = guarantee.cells, guarantee.rules, EFFORTS[guarantee.rules.effort]
     work = cells.size * int(cells.unsafe.sum()) * (3 if rules.guarantee == "not_small" else 1)
-    return int(min(max(effort.work // work, LEAST_ATTEMPTS), effort.starts))
+    if rules.group_disclosure:
+        work *= 2  # zeros are unsafe too, and a change that moves one of them moves more cells
+    return int(min(max(effort.work // work, 1), effort.starts))
 
 
 def _make_whole(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amounts, hidden: Mask) -> Suppression:
