@@ -22,24 +22,30 @@ DRIVER = """
 import importlib, os, signal, sys
 from pathlib import Path
 from flows.settings import Layout, prepare
-prepare(Layout(Path(sys.argv[sys.argv.index("--data") + 1])))
-sys.modules.pop("prefect", None)
-module, name, nth = {module!r}, {name!r}, {nth}
-owner = importlib.import_module(module)
-*path, last = name.split(".")
-for part in path:
-    owner = getattr(owner, part)
-real, calls = getattr(owner, last), 0
-def dying(*arguments, **named):
-    global calls
-    calls += 1
-    if calls == nth:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return real(*arguments, **named)
-setattr(owner, last, dying)
-import flows.cli, flows.settings
-flows.cli.prepare = lambda layout: None
-flows.cli.main()
+
+calls = 0
+
+def main():
+    prepare(Layout(Path(sys.argv[sys.argv.index("--data") + 1])))
+    owner = importlib.import_module({module!r})
+    *path, last = {name!r}.split(".")
+    for part in path:
+        owner = getattr(owner, part)
+    real = getattr(owner, last)
+
+    def dying(*arguments, **named):
+        global calls
+        calls += 1
+        if calls == {nth}:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments, **named)
+
+    setattr(owner, last, dying)
+    import flows.cli
+    flows.cli.main()
+
+if __name__ == "__main__":  # the processes that protect in parallel import this file too
+    main()
 """
 
 

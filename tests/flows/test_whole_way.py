@@ -128,7 +128,8 @@ def test_platform_commands_run_without_the_controllers_code(data: Path, tmp_path
         "from importlib.metadata import version\n"
         "from flows import cli\n"
         "assert cli.__file__.startswith(sys.path[0]), cli.__file__\n"
-        "cli.main()\n"
+        "if __name__ == '__main__':\n"
+        "    cli.main()\n"
     )
     before = pl.read_parquet(data / "platform" / "counts" / AS_OF / "counts.parquet")
     for command in (["analyse", "--as-of", AS_OF], ["release", "--as-of", AS_OF]):
