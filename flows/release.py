@@ -14,7 +14,7 @@ from flows.storage import replace_json
 from flows.version import code_version
 from flows.zone import zone_flow, zone_task
 from schemas.areas import MAJOR, UNKNOWN_AREA
-from schemas.errors import ApprovalMissing, UsageRefused
+from schemas.errors import ApprovalMissing, DisclosureRefused, UsageRefused
 from schemas.indicators import load_indicators
 from schemas.policy import load_policy
 from transforms.release.datapackage import sha256
@@ -136,6 +136,7 @@ def approve(layout: Layout, candidate: str, steward: str, reason: str) -> str:
 
 
 def _publish(layout: Layout, candidate: str, by: str) -> Path:
+    _refuse_second_table(layout, candidate)
     digest = sha256((layout.candidates / candidate / MANIFEST).read_bytes())
     published = publish(layout.candidates / candidate, layout.published, digest)
     audit.record(layout.audit, "publish", release=candidate, by=by, manifest_sha256=digest)
@@ -160,3 +161,22 @@ def _next_id(layout: Layout, as_of: date) -> str:
     while f"{as_of}-{number}" in taken:
         number += 1
     return f"{as_of}-{number}"
+
+
+def _refuse_second_table(layout: Layout, candidate: str) -> None:
+    """Refuse another table of a date that is out already: what each hides, the other may show.
+
+    Raises DisclosureRefused. Nobody's data may be published again.
+    """
+    manifest = _manifest(layout, candidate)
+    earlier = [json.loads(path.read_text("utf-8")) for path in layout.published.glob(f"[!.]*/{MANIFEST}")]
+    other = [
+        one["release_id"]
+        for one in earlier
+        if one["as_of"] == manifest["as_of"] and one["sha256"]["table.csv"] != manifest["sha256"]["table.csv"]
+    ]
+    if other and not manifest["generated"]:
+        raise DisclosureRefused(
+            f"another table of this date is published as {other[0]}",
+            "Publish a later date; together the two would give hidden counts away",
+        )
