@@ -10,6 +10,7 @@ from uuid import uuid4
 import polars as pl
 
 from flows import audit
+from flows.counted import read_counts
 from flows.settings import Layout
 from flows.storage import lake_files, read_snapshot, replace_folder, replace_json
 from flows.version import code_version
@@ -108,15 +109,6 @@ def month_ends(as_of: date, months: int) -> list[date]:
     while len(dates) < months:
         dates.append(dates[-1].replace(day=1) - timedelta(days=1))
     return dates[::-1]
-
-
-def read_counts(layout: Layout, as_of: date) -> tuple[pl.DataFrame, pl.DataFrame, Mapping[str, Any]]:
-    """Counts by indicator, date, district, sex and age band; the geography; and what they were counted from."""
-    folder = layout.counts / as_of.isoformat()
-    if not folder.exists():
-        raise UsageRefused("nothing has been counted for this date", f"caregap analyse --as-of {as_of}")
-    about = json.loads((folder / "counts.json").read_text("utf-8"))
-    return pl.read_parquet(folder / "counts.parquet"), pl.read_parquet(folder / "areas.parquet"), about
 
 
 def confidential_counts(layout: Layout, indicator: str, as_of: date, reason: str, area: str | None) -> str:

@@ -105,7 +105,7 @@ def _release(given: argparse.Namespace, layout: Layout) -> None:
     prepare(layout)
     from flows.release import publish_generated, run_release
 
-    candidate, summary = run_release(layout, given.as_of)
+    candidate, summary = run_release(layout, given.as_of, given.months)
     _print(summary)
     if not given.publish_generated:
         _print(f"Candidate: {candidate}\nNext: caregap approve {candidate.name} --as NAME --reason TEXT")
@@ -134,7 +134,7 @@ def _run_all(given: argparse.Namespace, layout: Layout) -> None:
     for flag, path in (("--areas", given.areas), ("--area-map", given.area_map)):
         load += [flag, str(path)] if path else []
     analyse = [*data, "analyse", "--as-of", str(given.as_of), "--months", str(given.months)]
-    release = [*data, "release", "--as-of", str(given.as_of), "--publish-generated"]
+    release = [*data, "release", "--as-of", str(given.as_of), "--months", str(given.months), "--publish-generated"]
     run_all(load, analyse, release)
 
 
@@ -257,6 +257,7 @@ def _parser() -> argparse.ArgumentParser:
 
     made = command("release", _release, "Release zone: protect the counts, attack the result, build a candidate.")
     dated(made)
+    months(made)
     made.add_argument(
         "--publish-generated", action="store_true", help="publish at once where policy allows it: generated data only"
     )

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from flows import audit
+from flows.counted import read_counts
 from flows.settings import Layout
 from flows.storage import replace_json
 from flows.version import code_version
@@ -18,27 +20,30 @@ from schemas.errors import ApprovalMissing, DisclosureRefused, UsageRefused
 from schemas.indicators import load_indicators
 from schemas.policy import load_policy
 from transforms.release.datapackage import sha256
+from transforms.release.ledger import recall, record, remember
 from transforms.release.page import Release, page_name
-from transforms.release.protect import describe, protect_counts
-from transforms.release.publish import MANIFEST, build_candidate, public_files, publish
+from transforms.release.protect import DECISIONS_FILE, confidential_files, describe, protect_counts
+from transforms.release.publish import MANIFEST, PUBLIC, approved_table, build_candidate, public_files, publish
+from transforms.release.published import CERTIFICATE_FILE
 from transforms.release.spec import Spec
 
 APPROVALS = "approvals.json"
+BY = ("as_of", "indicator")
 DIMENSIONS = (("major", "district"), ("sex",), ("age_band",))
 
 
 @zone_task("protect, attack and build a candidate")
-def protect(data: str, as_of: str, release_id: str) -> dict[str, Any]:
-    """Build the candidate from the counts of a date; returns its certificate, which is public."""
+def protect(data: str, as_of: str, months: int, release_id: str) -> dict[str, Any]:
+    """Build the candidate from the counts of a date and of month-ends before it; returns its public certificate.
+
+    A date before `as_of` that is published already is left as it is.
+    """
     layout, policy, day = Layout(Path(data)), load_policy(), date.fromisoformat(as_of)
-    folder = layout.counts / as_of
-    if not folder.exists():
-        raise UsageRefused("nothing has been counted for this date", f"caregap analyse --as-of {as_of}")
-    about = json.loads((folder / "counts.json").read_text("utf-8"))
-    areas = pl.read_parquet(folder / "areas.parquet")
-    counts = pl.read_parquet(folder / "counts.parquet").filter(pl.col("as_of") == day)
-    spec = Spec(count="gap", eligible="eligible", by=("indicator",), dimensions=DIMENSIONS, rules=policy.disclosure)
-    protected = protect_counts(inner_cells(counts, areas), spec, processes=os.cpu_count() or 1)
+    counts, areas, about = read_counts(layout, day)
+    inner = inner_cells(counts.filter(pl.col("as_of").is_in(_dates(layout, about, day, months))), areas)
+    spec = Spec(count="gap", eligible="eligible", by=BY, dimensions=DIMENSIONS, rules=policy.disclosure)
+    earlier = recall(layout.ledger, _population(about), inner.select(BY).unique())
+    protected = protect_counts(inner, spec, processes=os.cpu_count() or 1, earlier=earlier)
     release = Release(
         release_id=release_id,
         as_of=day,
@@ -54,20 +59,39 @@ def protect(data: str, as_of: str, release_id: str) -> dict[str, Any]:
     )
     inputs = {name: about[name] for name in ("load", "source", "lake", "policy_version", "code_version", "indicators")}
     inputs |= {"release_policy_version": policy.version, "singling_out": about.get("singling_out", [])}
-    build_candidate(layout.candidates / release_id, files, protected.decisions, release, inputs)
+    build_candidate(layout.candidates / release_id, files, confidential_files(protected), release, inputs)
     return protected.certificate
 
 
 @zone_flow("caregap-release")
-def release_flow(data: str, as_of: str, release_id: str) -> dict[str, Any]:
-    """Make a release candidate of a date's counts; returns its certificate."""
-    return protect(data, as_of, release_id)
+def release_flow(data: str, as_of: str, months: int, release_id: str) -> dict[str, Any]:
+    """Make a release candidate of the counts of a date and of month-ends before it; returns its certificate."""
+    return protect(data, as_of, months, release_id)
+
+
+def _dates(layout: Layout, about: Mapping[str, Any], day: date, months: int) -> list[date]:
+    """The date asked for, and those of the month-ends before it that have been counted and never released."""
+    tables = pl.DataFrame({"as_of": about["dates"]}).join(
+        pl.DataFrame({"indicator": list(about["indicators"])}), how="cross"
+    )
+    earlier = recall(layout.ledger, _population(about), tables.select(BY))
+    released = {found for each in earlier for found in each.cells["as_of"].unique()}
+    wanted = sorted(date.fromisoformat(found) for found in about["dates"])[-months:]
+    if len(wanted) < months:
+        raise UsageRefused("fewer months have been counted", f"caregap analyse --as-of {day} --months {months}")
+    return [found for found in wanted if found == day or found.isoformat() not in released]
+
+
+def _population(about: Mapping[str, Any]) -> str:
+    """Whom counts are of, for the ledger: the city; of generated data each load is a city of its own."""
+    return f"generated {about['load']}" if about["generated"] else "city"
 
 
 def inner_cells(counts: pl.DataFrame, areas: pl.DataFrame) -> pl.DataFrame:
-    """Counts in the words of a release; one row per indicator, district, sex and age band."""
+    """Counts in the words of a release; one row per date, indicator, district, sex and age band."""
     above = dict(areas.filter(pl.col("level") != MAJOR).select("code", "parent").iter_rows())
     return counts.select(
+        pl.col("as_of").cast(pl.String),
         "indicator",
         major=pl.col("area_code").replace_strict({**above, UNKNOWN_AREA: UNKNOWN_AREA}),
         district="area_code",
@@ -78,19 +102,20 @@ def inner_cells(counts: pl.DataFrame, areas: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def run_release(layout: Layout, as_of: date) -> tuple[Path, str]:
+def run_release(layout: Layout, as_of: date, months: int = 1) -> tuple[Path, str]:
     """Run the flow; returns the candidate's folder and what a person wants to know of it."""
     policy = load_policy().in_force(datetime.now(UTC).date())
     release_id = _next_id(layout, as_of)
     outcome, certificate = "refused", {}
     try:
-        certificate = release_flow(str(layout.data), as_of.isoformat(), release_id)
+        certificate = release_flow(str(layout.data), as_of.isoformat(), months, release_id)
         outcome = "done"
     finally:
         audit.record(
             layout.audit,
             "release",
             as_of=as_of.isoformat(),
+            months=months,
             candidate=release_id,
             purpose=policy.purpose,
             count=certificate.get("cells", 0),
@@ -136,11 +161,25 @@ def approve(layout: Layout, candidate: str, steward: str, reason: str) -> str:
 
 
 def _publish(layout: Layout, candidate: str, by: str) -> Path:
-    _refuse_second_table(layout, candidate)
-    digest = sha256((layout.candidates / candidate / MANIFEST).read_bytes())
-    published = publish(layout.candidates / candidate, layout.published, digest)
+    """Remember in the ledger, then publish: a run that is killed between the two publishes when it is repeated."""
+    folder = layout.candidates / candidate
+    digest = sha256((folder / MANIFEST).read_bytes())
+    _remember(layout, folder, approved_table(folder, digest))
+    published = publish(folder, layout.published, digest)
     audit.record(layout.audit, "publish", release=candidate, by=by, manifest_sha256=digest)
     return published / page_name("fi")
+
+
+def _remember(layout: Layout, candidate: Path, table: pl.DataFrame) -> None:
+    """Enter a candidate into the ledger. Raises DisclosureRefused where its confidential files are not of its table."""
+    certificate = json.loads((candidate / PUBLIC / CERTIFICATE_FILE).read_text("utf-8"))
+    manifest = json.loads((candidate / MANIFEST).read_text("utf-8"))
+    about = {"generated": manifest["generated"], "load": manifest["inputs"]["load"]}
+    decisions = pl.read_parquet(candidate / DECISIONS_FILE)
+    new = record(candidate.name, _population(about), certificate, decisions)
+    if not new.table.select(table.columns).equals(table):
+        raise DisclosureRefused("the decisions are not those of the table", "Build the candidate again", "decisions")
+    remember(layout.ledger, new, certificate["earlier_releases"])
 
 
 def _manifest(layout: Layout, candidate: str) -> dict[str, Any]:
@@ -161,22 +200,3 @@ def _next_id(layout: Layout, as_of: date) -> str:
     while f"{as_of}-{number}" in taken:
         number += 1
     return f"{as_of}-{number}"
-
-
-def _refuse_second_table(layout: Layout, candidate: str) -> None:
-    """Refuse another table of a date that is out already: what each hides, the other may show.
-
-    Raises DisclosureRefused. Nobody's data may be published again.
-    """
-    manifest = _manifest(layout, candidate)
-    earlier = [json.loads(path.read_text("utf-8")) for path in layout.published.glob(f"[!.]*/{MANIFEST}")]
-    other = [
-        one["release_id"]
-        for one in earlier
-        if one["as_of"] == manifest["as_of"] and one["sha256"]["table.csv"] != manifest["sha256"]["table.csv"]
-    ]
-    if other and not manifest["generated"]:
-        raise DisclosureRefused(
-            f"another table of this date is published as {other[0]}",
-            "Publish a later date; together the two would give hidden counts away",
-        )

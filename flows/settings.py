@@ -80,6 +80,11 @@ class Layout:
         return self.data / "release" / "published"
 
     @property
+    def ledger(self) -> Path:
+        """Every cell that was released, hidden ones with their counts; confidential."""
+        return self.data / "release" / "ledger"
+
+    @property
     def audit(self) -> Path:
         """The audit log."""
         return self.data / "audit" / "log.jsonl"
@@ -95,6 +100,7 @@ class Layout:
         for zone in ("controller", "platform", "prefect", "audit"):
             (self.data / zone).mkdir(mode=0o700, exist_ok=True)
             (self.data / zone).chmod(0o700)
+        self.ledger.mkdir(parents=True, exist_ok=True, mode=0o700)
         for folder in (
             self.keyring.parent,
             self.quarantine,

@@ -44,6 +44,11 @@ def texts(*ids: str) -> list[Text]:
     ]
 
 
+def dated(table: pl.DataFrame, as_of: date = RELEASE.as_of) -> pl.DataFrame:
+    """The same as a release's table has it: of a date."""
+    return table.select(pl.lit(as_of.isoformat()).alias("as_of"), pl.all())
+
+
 def protected_table(areas: pl.DataFrame, indicators: list[str], seed: int = 7, size: int = 600) -> pl.DataFrame:
     """One row per cell, with `reason` (why it is hidden), which a page must take no notice of."""
     random = np.random.default_rng(seed)

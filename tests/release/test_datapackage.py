@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import polars as pl
 import pytest
-from page_cases import RELEASE, protected_table, texts
+from page_cases import RELEASE, dated, protected_table, texts
 
 from schemas.areas import AREA_SCHEMA, load_areas
 from transforms.release.datapackage import CC_BY_4, describe_release
@@ -14,8 +14,8 @@ from transforms.release.publish import public_files
 
 INDICATORS = ["CG01", "CG02"]
 AREAS = load_areas()
-TABLE = protected_table(AREAS, INDICATORS)
-CSV = TABLE.select(COLUMNS).write_csv().encode()
+TABLE = dated(protected_table(AREAS, INDICATORS))
+CSV = TABLE.select("as_of", *COLUMNS).write_csv().encode()
 FILES = public_files(CSV, TABLE, AREAS, texts(*INDICATORS), {"cells": TABLE.height}, RELEASE)
 PACKAGE = json.loads(FILES["datapackage.json"])
 RESOURCES = {resource["path"]: resource for resource in PACKAGE["resources"]}
@@ -42,7 +42,7 @@ def test_fields_are_the_columns_of_the_file_in_order(path):
 
 def test_types_are_those_of_the_columns():
     table = pl.read_parquet(io.BytesIO(FILES["table.parquet"]))
-    words = {pl.String(): "string", pl.Int64(): "integer", pl.Int32(): "integer"}
+    words = {pl.String(): "string", pl.Int64(): "integer", pl.Int32(): "integer", pl.Date(): "date"}
     for path, schema in (("table.parquet", table.schema), ("areas.csv", AREA_SCHEMA)):
         declared = {field["name"]: field["type"] for field in RESOURCES[path]["schema"]["fields"]}
         assert declared == {name: words[kind] for name, kind in schema.items()}

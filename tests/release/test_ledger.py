@@ -2,7 +2,6 @@
 
 import stat
 from dataclasses import asdict, replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -24,56 +23,79 @@ from transforms.release.witnesses import verify_witnesses
 SLOW = settings(
     deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
 )
-DAY = date(2026, 10, 31)
+CITY = "city"
+WHOLE = pl.DataFrame()
 SPEC = make_spec([["row"], ["column"]])
 COUNTS = grid(3, 3, [3, 10, 20, 30, 40, 50, 60, 70, 80])
 MANY = 40_000
 
 
 def after(counts: pl.DataFrame, spec: Spec, *earlier: Protected) -> Protected:
-    records = [record(f"{DAY}-{n}", DAY, each.certificate, each.decisions) for n, each in enumerate(earlier)]
+    records = [record(f"{n}", CITY, each.certificate, each.decisions) for n, each in enumerate(earlier)]
     return protect_counts(counts, spec, earlier=records)
+
+
+def enter(folder: Path, name: str, protected: Protected, population: str = CITY) -> Path:
+    new = record(name, population, protected.certificate, protected.decisions)
+    return remember(folder, new, protected.certificate["earlier_releases"])
 
 
 def test_a_release_is_remembered_and_recalled(tmp_path: Path) -> None:
     first = protect_counts(COUNTS, SPEC)
-    path = remember(tmp_path / "ledger", "2026-10-31-1", DAY, first.certificate, first.decisions)
-    remember(tmp_path / "ledger", "2026-09-30-1", date(2026, 9, 30), first.certificate, first.decisions)
+    path = enter(tmp_path / "ledger", "2026-10-31-1", first)
+    enter(tmp_path / "ledger", "2026-10-31-2", first, "another city")
     second = after(COUNTS, SPEC, first)
-    remember(tmp_path / "ledger", "2026-10-31-2", DAY, second.certificate, second.decisions)
+    enter(tmp_path / "ledger", "2026-10-31-3", second)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    records = recall(tmp_path / "ledger", DAY)
-    assert [each.release_id for each in records] == ["2026-10-31-1", "2026-10-31-2"]
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    records = recall(tmp_path / "ledger", CITY, WHOLE)
+    assert [each.release_id for each in records] == ["2026-10-31-1", "2026-10-31-3"]
     assert records[0].table.equals(first.table.select(records[0].table.columns))
     assert records[0].rules == rules_of(first.certificate)
-    assert recall(tmp_path / "none", DAY) == []
+    assert recall(tmp_path / "none", CITY, WHOLE) == []
+
+
+def test_only_tables_that_are_released_again_are_recalled(tmp_path: Path) -> None:
+    spec = make_spec([["row"], ["column"]], by=("as_of",))
+    september, october = (COUNTS.with_columns(as_of=pl.lit(day)) for day in ("2026-09-30", "2026-10-31"))
+    first, other = protect_counts(pl.concat([september, october]), spec), protect_counts(october, spec)
+    enter(tmp_path, "one", first)
+    keys = pl.DataFrame({"as_of": ["2026-10-31", "2026-11-30"]})
+    (found,) = recall(tmp_path, CITY, keys)
+    assert set(found.cells["as_of"]) == {"2026-10-31"}
+    assert recall(tmp_path, CITY, keys.tail(1)) == []
+    with pytest.raises(DisclosureRefused, match="published since"):
+        enter(tmp_path, "two", other)
+    (apart,) = recall(tmp_path, CITY, pl.DataFrame({"month": ["2026-11"]}))
+    with pytest.raises(DisclosureRefused, match="taken apart by other columns"):
+        protect_counts(COUNTS, SPEC, earlier=[apart])
 
 
 def test_remembering_again_changes_nothing_and_another_release_of_the_id_is_refused(tmp_path: Path) -> None:
     first, other = protect_counts(COUNTS, SPEC), protect_counts(COUNTS.with_columns(pl.col("gap") + 1), SPEC)
     for _ in range(2):
-        remember(tmp_path, "one", DAY, first.certificate, first.decisions)
-    assert len(recall(tmp_path, DAY)) == 1
+        enter(tmp_path, "one", first)
+    assert len(recall(tmp_path, CITY, WHOLE)) == 1
     with pytest.raises(UsageRefused, match="another release"):
-        remember(tmp_path, "one", DAY, other.certificate, other.decisions)
+        enter(tmp_path, "one", other)
 
 
 def test_a_release_that_does_not_know_of_an_earlier_one_is_not_remembered(tmp_path: Path) -> None:
-    """Two candidates of one date were protected side by side, and one is published: the other must look again."""
+    """Two candidates of the same cells were protected side by side, and one is published: the other must look again."""
     one, other = protect_counts(COUNTS, SPEC), protect_counts(COUNTS.with_columns(pl.col("gap") + 1), SPEC)
-    remember(tmp_path, "one", DAY, one.certificate, one.decisions)
+    enter(tmp_path, "one", one)
     with pytest.raises(DisclosureRefused, match="published since"):
-        remember(tmp_path, "other", DAY, other.certificate, other.decisions)
-    again = protect_counts(COUNTS.with_columns(pl.col("gap") + 1), SPEC, earlier=recall(tmp_path, DAY))
-    remember(tmp_path, "other", DAY, again.certificate, again.decisions)
-    assert [each.release_id for each in recall(tmp_path, DAY)] == ["one", "other"]
+        enter(tmp_path, "other", other)
+    again = protect_counts(COUNTS.with_columns(pl.col("gap") + 1), SPEC, earlier=recall(tmp_path, CITY, WHOLE))
+    enter(tmp_path, "other", again)
+    assert [each.release_id for each in recall(tmp_path, CITY, WHOLE)] == ["one", "other"]
 
 
 def test_a_half_written_record_is_no_record(tmp_path: Path) -> None:
     first = protect_counts(COUNTS, SPEC)
     (tmp_path / ".000001_one.parquet.new").write_bytes(b"half")
-    assert recall(tmp_path, DAY) == []
-    remember(tmp_path, "one", DAY, first.certificate, first.decisions)
+    assert recall(tmp_path, CITY, WHOLE) == []
+    enter(tmp_path, "one", first)
     assert [path.name for path in tmp_path.iterdir()] == ["000001_one.parquet"]
 
 

@@ -100,12 +100,22 @@ def _resource(name: str, path: str, files: Mapping[str, bytes], schema: dict[str
 
 
 def _table_schema(indicators: Sequence[IndicatorText]) -> dict[str, Any]:
+    required = {"required": True}
     fields: list[dict[str, Any]] = [
+        {
+            "name": "as_of",
+            "type": "date",
+            "title": "As of",
+            "description": "Date of the figure.",
+            "constraints": required,
+        }
+    ]
+    fields += [
         {"name": name, "type": "string", "title": title, "description": text, "constraints": {"required": True}}
         for name, (title, text) in _GROUP_FIELDS.items()
     ]
-    fields[0]["constraints"]["enum"] = [indicator.id for indicator in indicators]
-    fields[0]["categories"] = [{"value": one.id, "label": one.title["en"]} for one in indicators]
+    fields[1]["constraints"]["enum"] = [indicator.id for indicator in indicators]
+    fields[1]["categories"] = [{"value": one.id, "label": one.title["en"]} for one in indicators]
     fields += [
         _closed(
             "measure",
@@ -122,7 +132,7 @@ def _table_schema(indicators: Sequence[IndicatorText]) -> dict[str, Any]:
         },
         _closed("status", "Status", "Whether the count is published or subject to secrecy.", "published suppressed"),
     ]
-    return {"fields": fields, "missingValues": [""], "primaryKey": [*GROUP, "measure"]}
+    return {"fields": fields, "missingValues": [""], "primaryKey": ["as_of", *GROUP, "measure"]}
 
 
 def _closed(name: str, title: str, text: str, terms: str) -> dict[str, Any]:

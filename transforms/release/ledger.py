@@ -1,4 +1,4 @@
-"""What was released before: every cell of every release, so that a later release of the date does not undo it.
+"""What was released before: every cell of every release, so that a later release of the same cells does not undo it.
 
 One Parquet file per release, with its public rules. A file is confidential: beside what was published it holds the
 counts that were hidden, for a correction can only be made safe by who knows what it corrects.
@@ -9,8 +9,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +28,14 @@ COUNT, PEOPLE = "gap", "eligible"
 
 @dataclass(frozen=True)
 class Record:
-    """One release: its id and date, its public rules, and `cells`, one row per cell of its table.
+    """One release: its id, its population, its public rules, and `cells`, one row per cell of its table.
 
-    `cells` has the labels, `value` (the count, hidden or not) and `status`.
+    Only releases of one `population`, a name, are of the same people. `cells` has the labels, `value` (the count,
+    hidden or not) and `status`.
     """
 
     release_id: str
-    as_of: date
+    population: str
     certificate: Mapping[str, Any]
     cells: pl.DataFrame
 
@@ -64,45 +64,43 @@ class Record:
         )
 
 
-def record(release_id: str, as_of: date, certificate: Mapping[str, Any], decisions: pl.DataFrame) -> Record:
+def record(release_id: str, population: str, certificate: Mapping[str, Any], decisions: pl.DataFrame) -> Record:
     """A release as the ledger remembers it, from its certificate and its decisions."""
     is_published = pl.col("decision") == "published"
     status = pl.when(is_published).then(pl.lit("published")).otherwise(pl.lit("suppressed")).alias(STATUS)
     public = {name: certificate[name] for name in PUBLIC_RULES}
-    return Record(release_id, as_of, public, decisions.with_columns(status).drop("decision", "unsafe_as"))
+    return Record(release_id, population, public, decisions.with_columns(status).drop("decision", "unsafe_as"))
 
 
-def remember(
-    folder: Path, release_id: str, as_of: date, certificate: Mapping[str, Any], decisions: pl.DataFrame
-) -> Path:
+def remember(folder: Path, new: Record, earlier_releases: int) -> Path:
     """Write a release into the ledger, whole or not at all; call it before the release is in sight. Returns the file.
 
-    Doing it again changes nothing. Raises DisclosureRefused where the ledger has a release of the date that this one
-    does not know of, for nobody has looked at what the two tell together; UsageRefused where another release of the id
-    is there.
+    `earlier_releases` is how many releases the new one was protected together with. Doing it again changes nothing.
+    Raises DisclosureRefused where the ledger has others of the same cells, for nobody has looked at what they tell
+    together; UsageRefused where another release of the id is there.
     """
-    new = record(release_id, as_of, certificate, decisions)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _locked(folder):
         files = _files(folder)
-        known = [each for each in map(_read, files) if each.as_of == as_of and each.release_id != release_id]
         for path in files:
-            if path.stem.split("_", 1)[1] == release_id:
+            if path.stem.split("_", 1)[1] == new.release_id:
                 if not _read(path).cells.equals(new.cells):
                     raise UsageRefused("the ledger has another release of this id", "Give the release a new id")
                 return path
-        if len(known) != certificate["earlier_releases"]:
+        keys = new.cells.select(new.certificate["by"]).unique()
+        if (known := len(recall(folder, new.population, keys))) != earlier_releases:
             raise DisclosureRefused(
-                "another release of this date was published since this one was protected",
+                "another release of the same cells was published since this one was protected",
                 "Protect the counts again",
                 table="ledger",
-                count=len(known),
+                count=known,
             )
         number = 1 + max((int(path.stem.split("_", 1)[0]) for path in files), default=0)
-        path = folder / f"{number:06d}_{release_id}.parquet"
+        path = folder / f"{number:06d}_{new.release_id}.parquet"
         beside = folder / f".{path.name}.new"
         beside.unlink(missing_ok=True)
-        about = {"release_id": release_id, "as_of": as_of.isoformat(), "certificate": json.dumps(new.certificate)}
+        about = {name: getattr(new, name) for name in ("release_id", "population")}
+        about["certificate"] = json.dumps(new.certificate)
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             new.cells.write_parquet(file, metadata=about)
             file.flush()
@@ -123,10 +121,22 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def recall(folder: Path, as_of: date) -> list[Record]:
-    """The releases of a date, the earliest first."""
-    records = [_read(path) for path in _files(folder)]
-    return [each for each in records if each.as_of == as_of]
+def recall(folder: Path, population: str, keys: pl.DataFrame) -> list[Record]:
+    """The releases of a population that have any of the tables asked for, the earliest first, and only those tables.
+
+    `keys` has the `by` columns and one row per table. A release that is taken apart by other columns comes whole:
+    `earlier_tables` refuses it.
+    """
+    records = []
+    for each in map(_read, _files(folder)):
+        if each.population != population:
+            continue
+        cells = each.cells
+        if list(each.certificate["by"]) == keys.columns and keys.columns:
+            cells = cells.join(keys, on=keys.columns, how="semi", maintain_order="left")
+        if not cells.is_empty():
+            records.append(replace(each, cells=cells))
+    return records
 
 
 def earlier_tables(records: Sequence[Record], spec: Spec) -> list[Earlier]:
@@ -160,16 +170,16 @@ def earlier_tables(records: Sequence[Record], spec: Spec) -> list[Earlier]:
 def _must_compare(spec: Spec, before: Spec) -> None:
     """Two tables can be compared where, in each dimension that both have, the inner cells of one are in the other."""
     if spec.by != before.by:
-        _refuse("an earlier release of this date is taken apart by other columns")
+        _refuse("an earlier release of the same cells is taken apart by other columns")
     alone = [len(spec.dimensions), len(before.dimensions)]
     for new in spec.dimensions:
         for old in before.dimensions:
             if set(new) & set(old):
                 alone = [left - 1 for left in alone]
                 if new[-1] not in old and old[-1] not in new:
-                    _refuse("a dimension does not nest in that of an earlier release of this date")
+                    _refuse("a dimension does not nest in that of an earlier release of the same cells")
     if min(alone) > 0:
-        _refuse("a dimension of an earlier release of this date has no level in common with the new one")
+        _refuse("a dimension of an earlier release of the same cells has no level in common with the new one")
 
 
 def _refuse(rule: str) -> None:
@@ -182,6 +192,4 @@ def _files(folder: Path) -> list[Path]:
 
 def _read(path: Path) -> Record:
     about = pl.read_parquet_metadata(path)
-    cells = pl.read_parquet(path)
-    certificate = json.loads(about["certificate"])
-    return Record(about["release_id"], date.fromisoformat(about["as_of"]), certificate, cells)
+    return Record(about["release_id"], about["population"], json.loads(about["certificate"]), pl.read_parquet(path))

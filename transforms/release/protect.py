@@ -1,5 +1,6 @@
 """Disclosure control of a count table: from inner cells to what may be published, with proof."""
 
+import io
 import json
 import os
 import shutil
@@ -56,7 +57,7 @@ class Protected:
 def protect_counts(counts: pl.DataFrame, spec: Spec, processes: int = 1, earlier: Sequence[Record] = ()) -> Protected:
     """Protect a table of inner cells; one row per inner cell. The result is the same for any number of processes.
 
-    `earlier` are the releases of the same date, the earliest first: what they told is known, what they hid stays
+    `earlier` are the releases of the same cells, the earliest first: what they told is known, what they hid stays
     hidden, and their unsafe cells stay protected. Raises UsageRefused or DisclosureRefused where the counts are no such
     table, and DisclosureRefused where nothing is left to publish, where earlier releases and this one together tell an
     unsafe cell whatever is hidden, or where the auditor finds the guarantee broken.
@@ -127,15 +128,24 @@ def write_protected(protected: Protected, directory: Path) -> None:
     protected.table.write_csv(beside / published.TABLE_FILE)
     text = json.dumps(protected.certificate, indent=2, ensure_ascii=False)
     (beside / published.CERTIFICATE_FILE).write_text(text + "\n", "utf-8")
-    for name, frame in ((DECISIONS_FILE, protected.decisions), (WITNESSES_FILE, protected.witnesses)):
-        with os.fdopen(os.open(beside / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            frame.write_parquet(file)
-    with os.fdopen(os.open(beside / FIGURES_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(json.dumps(protected.figures, indent=2) + "\n")
+    for name, content in confidential_files(protected).items():
+        path = beside / CONFIDENTIAL / name
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
     if directory.exists():
         directory.rename(before)
     beside.rename(directory)
     shutil.rmtree(before, ignore_errors=True)
+
+
+def confidential_files(protected: Protected) -> dict[str, bytes]:
+    """What stays with whoever made the table: the decision on each cell, the witnesses and the exact figures."""
+    files = {}
+    for name, frame in ((DECISIONS_FILE, protected.decisions), (WITNESSES_FILE, protected.witnesses)):
+        parquet = io.BytesIO()
+        frame.write_parquet(parquet)
+        files[Path(name).name] = parquet.getvalue()
+    return files | {Path(FIGURES_FILE).name: (json.dumps(protected.figures, indent=2) + "\n").encode()}
 
 
 def describe(figures: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Candidates and releases: folders that appear whole or not at all, and whose every byte the manifest vouches for.
 
-A candidate holds `public/`, `confidential/decisions.parquet` and `manifest.json`. A release is the public files and the
+A candidate holds `public/`, `confidential/` and `manifest.json`. A release is the public files and the
 manifest, under its own name for good; `latest` beside it is a relative link to the release of the latest as-of date.
 """
 
@@ -22,8 +22,9 @@ from transforms.release.datapackage import CC_BY_4, Licence, describe_release, s
 from transforms.release.page import IndicatorText, Release, render_pages
 from transforms.release.page_figures import COLUMNS, public_cells
 
-MANIFEST, PUBLIC, LATEST = "manifest.json", "public", "latest"
-DECISIONS = "confidential/decisions.parquet"
+MANIFEST, PUBLIC, CONFIDENTIAL, LATEST = "manifest.json", "public", "confidential", "latest"
+AS_OF = "as_of"
+"""Column of a release's table: the date that a figure is of, as YYYY-MM-DD."""
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -38,36 +39,47 @@ def public_files(
 ) -> dict[str, bytes]:
     """Make every public file of a release; file name to bytes. The same input gives the same bytes.
 
-    `table_csv` is the protected table as it was written and attacked, `table` the same as a frame. Raises
-    DisclosureRefused where they differ, or where the table cannot be shown as it is.
+    `table_csv` is the protected table as it was written and attacked, `table` the same as a frame. It may have several
+    dates; the pages show the release's own. Raises DisclosureRefused where the two differ, or where the table cannot be
+    shown as it is.
     """
-    cells = public_cells(table, areas).cast({"value": pl.Int64})
-    if not _read_table(table_csv).equals(cells):
+    dates = table.partition_by(AS_OF, as_dict=True, maintain_order=True)
+    cells = pl.concat(
+        public_cells(part, areas).cast({"value": pl.Int64}).select(pl.lit(day).alias(AS_OF), *COLUMNS)
+        for (day,), part in dates.items()
+    )
+    own = dates.get((release.as_of.isoformat(),))
+    if own is None or not _read_table(table_csv).equals(cells):
         raise DisclosureRefused(
             "table.csv and the protected table differ", "Protect the counts again", table="protected table"
         )
     parquet = io.BytesIO()
-    cells.write_parquet(parquet)
+    cells.with_columns(pl.col(AS_OF).str.to_date()).write_parquet(parquet)
     files = {
         "table.csv": table_csv,
         "table.parquet": parquet.getvalue(),
         "areas.csv": areas.write_csv().encode(),
         "certificate.json": _json(certificate),
-        **render_pages(table, areas, indicators, release),
+        **render_pages(own, areas, indicators, release),
     }
     return files | {"datapackage.json": describe_release(files, release, indicators, licence)}
 
 
 def build_candidate(
-    directory: Path, files: Mapping[str, bytes], decisions: pl.DataFrame, release: Release, inputs: Mapping[str, Any]
+    directory: Path,
+    files: Mapping[str, bytes],
+    confidential: Mapping[str, bytes],
+    release: Release,
+    inputs: Mapping[str, Any],
 ) -> str:
     """Write the candidate folder `directory`, whole or not at all; the SHA-256 of its manifest, which is what a
     steward approves.
 
-    `inputs` names what the figures were computed from (lake table versions, code and policy version) and goes into
-    the manifest as it is. Raises UsageRefused where the folder exists already or a name cannot be a file's.
+    `files` are public, `confidential` ones stay with the candidate. `inputs` names what the figures were computed from
+    (lake table versions, code and policy version) and goes into the manifest as it is. Raises UsageRefused where the
+    folder exists already or a name cannot be a file's.
     """
-    for name in (release.release_id, *files):
+    for name in (release.release_id, *files, *confidential):
         _must_be_plain(name)
     manifest = _json(
         {
@@ -76,16 +88,21 @@ def build_candidate(
             "created": release.created.isoformat(),
             "generated": release.generated,
             "inputs": inputs,
-            # Public files only: whoever had a hash of the decisions could try out what the hidden counts are.
+            # Public files only: whoever had a hash of a confidential one could try out what the hidden counts are.
             "sha256": {name: sha256(content) for name, content in sorted(files.items())},
         }
     )
-    confidential = io.BytesIO()
-    decisions.write_parquet(confidential)
     content = {f"{PUBLIC}/{name}": content for name, content in files.items()}
+    content |= {f"{CONFIDENTIAL}/{name}": content for name, content in confidential.items()}
     with _locked(directory.parent):
-        _place(directory, {**content, DECISIONS: confidential.getvalue(), MANIFEST: manifest})
+        _place(directory, {**content, MANIFEST: manifest})
     return sha256(manifest)
+
+
+def approved_table(candidate: Path, manifest_sha256: str) -> pl.DataFrame:
+    """The table that a candidate would publish, as anybody will read it. Raises as `publish` does."""
+    _, files = _read_candidate(candidate, manifest_sha256)
+    return _read_table(files["table.csv"])
 
 
 def publish(candidate: Path, published: Path, manifest_sha256: str) -> Path:
@@ -160,7 +177,7 @@ def _place(target: Path, files: Mapping[str, bytes]) -> None:
     folders = {beside}
     for name, content in files.items():
         path = beside / name
-        is_confidential = name == DECISIONS
+        is_confidential = name.startswith(f"{CONFIDENTIAL}/")
         path.parent.mkdir(mode=0o700 if is_confidential else 0o777, exist_ok=True)
         folders.add(path.parent)
         with os.fdopen(
@@ -203,7 +220,7 @@ def _read(path: Path) -> bytes | None:
 
 
 def _read_table(table_csv: bytes) -> pl.DataFrame:
-    types = {name: pl.Int64() if name == "value" else pl.String() for name in COLUMNS}
+    types = {name: pl.Int64() if name == "value" else pl.String() for name in (AS_OF, *COLUMNS)}
     try:
         return pl.read_csv(table_csv, schema_overrides=types)
     except pl.exceptions.PolarsError:
