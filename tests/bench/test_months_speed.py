@@ -35,7 +35,8 @@ def inner_cells() -> list[pl.DataFrame]:
     random = np.random.default_rng(3)
     shape = (INDICATORS, DISTRICTS, 2, len(BANDS))
     people = random.lognormal(8, 0.8, (1, DISTRICTS, 1, 1)) * random.uniform(0.9, 1.1, shape)
-    ill = random.uniform(0.004, 0.06, (INDICATORS, 1, 1, 1)) * np.array([0.05, 0.5, 1.5, 4])
+    ill = random.uniform(0.01, 0.07, (INDICATORS, 1, 1, 1)) * np.array([0.2, 0.5, 1.5, 4])
+    ill[::2, ..., 0] = ill[::4, ..., 1] = 0  # many diseases are those of adults, some of the old
     ill = ill * random.lognormal(0, 0.3, (INDICATORS, DISTRICTS, 1, 1))
     missed = random.uniform(0.15, 0.5, (INDICATORS, 1, 1, 1)) * random.lognormal(0, 0.25, (INDICATORS, DISTRICTS, 1, 1))
     missed = np.clip(missed, 0, 0.95)
