@@ -138,8 +138,8 @@ def parse_indicator(
 ) -> Indicator:
     """Read one indicator. Raises UsageRefused with the file, the place in it and the mend."""
     raw, place = parse_toml(file, text), Place(file, "", codelists)
-    required = ("id", "version", "source", "title", "description", "exclusions")
-    required += ("composite",) if "composite" in raw else ("population", "closed")
+    what = ("composite",) if "composite" in raw else ("population", "closed")
+    required = ("id", "version", "source", "title", "description", "exclusions", *what)
     keys(raw, (*required, "grace", "declined", "exclusion", "part", "deadline"), place)
     for key in required:
         if key not in raw:

@@ -209,7 +209,10 @@ class MovedAway:
 
 @dataclass(frozen=True)
 class ResidentAtLeast:
-    """The person has lived in the area without a break for the period or since birth; with no residence known, always."""
+    """The person has lived in the area without a break for the period or since birth.
+
+    Who is of no known residence counts as having done so.
+    """
 
     period: Period
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
+from itertools import pairwise
 from typing import Any, NoReturn
 
 from schemas.codelists import CodeList
@@ -96,7 +97,7 @@ def parse_deadlines(raw: Any, place: Place) -> tuple[Deadline, ...]:
         found.append(Deadline(days, rule.get("from"), rule.get("until")))
     if found[0].start or found[-1].end:
         place.refuse("days are without a deadline", "Leave from out of the first and until out of the last")
-    for number, (one, after) in enumerate(zip(found, found[1:], strict=False), start=2):
+    for number, (one, after) in enumerate(pairwise(found), start=2):
         if one.end is None or after.start is None or (after.start - one.end).days != 1:
             place.at(number).refuse("it does not follow the one before", "Begin it the day after that one ends")
     return tuple(found)

@@ -87,9 +87,12 @@ def due_days(days: Days, deadlines: Sequence[Deadline]) -> Days:
         end = day_numbers([rule.end])[0] if rule.end else FAR_FUTURE
         ruled = (days >= start) & (days <= end)
         # What is asked on a free day is due the next working day, or so many working days after it.
-        roll = "backward" if rule.working_days else "forward"
-        asked = days[ruled].astype("datetime64[D]")
-        due[ruled] = np.busday_offset(asked, rule.working_days, roll=roll, holidays=free).astype(np.int32)
+        asked, ahead = days[ruled].astype("datetime64[D]"), rule.working_days
+        if ahead:
+            found = np.busday_offset(asked, ahead, roll="backward", holidays=free)
+        else:
+            found = np.busday_offset(asked, ahead, roll="forward", holidays=free)
+        due[ruled] = found.astype(np.int32)
     return due
 
 

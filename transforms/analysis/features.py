@@ -212,7 +212,7 @@ def _keys(records: pl.DataFrame) -> Keys:
 def _is_within(bounds: Bounds, values: pl.Series) -> NDArray[np.bool_]:
     """Values in the bounds; what is no number is not."""
     numbers = values.fill_null(float("nan")).to_numpy()
-    holds = ~np.isnan(numbers)
+    holds: NDArray[np.bool_] = ~np.isnan(numbers)
     if bounds.least is not None:
         holds &= numbers >= bounds.least
     if bounds.below is not None:

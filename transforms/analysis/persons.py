@@ -22,8 +22,8 @@ from transforms.analysis.days import (
     masks_between,
 )
 from transforms.analysis.features import person_numbers
-from transforms.analysis.masks import Numbers, merged, scatter
 from transforms.analysis.lake import Lake
+from transforms.analysis.masks import Numbers, merged, scatter
 
 NOT_COUNTED = ("objection", "processing_restriction")
 """Restrictions (GDPR Articles 21 and 18) under which a person is in no count."""
