@@ -51,8 +51,15 @@ def lives_here(records: Records, day: date) -> bool:
 def lived_here_since(records: Records, first: date, day: date) -> bool:
     """Every day from the first to the last."""
     homes = [(r.get("from_date") or date.min, r.get("to_date") or date.max) for r in valid(records, "residence")]
-    days = (first + timedelta(days=n) for n in range((day - first).days + 1))
-    return not homes or all(any(start <= each <= end for start, end in homes) for each in days)
+    reached = first
+    while homes and reached <= day:
+        ends = [end for start, end in homes if start <= reached <= end]
+        if not ends:
+            return False
+        if max(ends) >= day:
+            return True
+        reached = max(ends) + timedelta(days=1)
+    return True
 
 
 def in_service(records: Records, service: str, day: date) -> bool:
