@@ -44,6 +44,15 @@ def date_of(day: int) -> date:
     return date.fromordinal(day + _EPOCH)
 
 
+def months_before(day: int, months: int) -> int:
+    """The day so many months earlier; a month that is too short gives its last day."""
+    dates = np.datetime64(day, "D")
+    month = dates.astype("datetime64[M]")
+    earlier = month - months
+    wanted = earlier.astype("datetime64[D]").astype(int) + (dates - month.astype("datetime64[D]")).astype(int)
+    return int(min(wanted, (earlier + 1).astype("datetime64[D]").astype(int) - 1))
+
+
 def whole(rng: np.random.Generator, low: int, high: int, size: int) -> Days:
     """Whole numbers from `low` to `high`, both included."""
     return rng.integers(low, high + 1, size, dtype=np.int32)
