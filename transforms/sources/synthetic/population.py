@@ -23,6 +23,8 @@ from transforms.sources.synthetic.profile import OLDEST, Profile
 
 AREA_UNKNOWN_SHARE = 0.03
 """Residents whose district the register does not know: care of addresses, no fixed abode."""
+CODE_CHANGED_SHARE = 0.003
+"""Persons who got another identity code within the years: a temporary one became permanent, or a correction."""
 STRANGERS = 16
 """Valid codes a block of persons that belong to nobody, for rows of unknown persons."""
 
@@ -45,6 +47,7 @@ class Population:
 
     `area` and `previous_area` are places in the profile; `moved` is the first day in `area` of one who came there from
     `previous_area`. `first` and `last` bound the days on which the person lived in the city, up to the as-of date.
+    `code_changed` is the day on which the person got another identity code.
     """
 
     birth: Days
@@ -58,6 +61,7 @@ class Population:
     left: Days
     first: Days
     last: Days
+    code_changed: Days
 
     def part(self, start: int, stop: int) -> "Population":
         """The persons from `start` up to, not including, `stop`."""
@@ -92,6 +96,7 @@ def populate(persons: int, years: int, as_of: int, seed: int, profile: Profile) 
     moved = np.where(room & happens(_MOVING[age] * mobility), moved, NEVER)
     other = rng.choice(len(profile.codes), persons, p=profile.weight).astype(np.int32)
     moved = np.where(other == area, NEVER, moved)
+    changed = between(rng, np.maximum(first, start), last)
     return Population(
         birth=birth,
         is_male=is_male,
@@ -104,18 +109,34 @@ def populate(persons: int, years: int, as_of: int, seed: int, profile: Profile) 
         left=left.astype(np.int32),
         first=first.astype(np.int32),
         last=last.astype(np.int32),
+        code_changed=np.where(rng.random(persons) < CODE_CHANGED_SHARE, changed, NEVER).astype(np.int32),
     )
 
 
-def codes_of(population: Population, blocks: int, seed: int) -> tuple[pl.Series, pl.Series]:
-    """Identity codes of the persons, and as many for each block that are nobody's."""
+@dataclass(frozen=True)
+class Codes:
+    """Identity codes: each person's own, the former one of those whose code changed (else null), and nobody's."""
+
+    own: pl.Series
+    former: pl.Series
+    nobodys: pl.Series
+
+    def of_block(self, number: int, start: int, stop: int) -> "Codes":
+        """The codes of one block's persons, and those of nobody that are set aside for it."""
+        strangers = self.nobodys[number * STRANGERS : (number + 1) * STRANGERS]
+        return Codes(self.own[start:stop], self.former[start:stop], strangers)
+
+
+def codes_of(population: Population, blocks: int, seed: int) -> Codes:
+    """Identity codes, no two alike."""
     rng = stream(seed, "strangers")
     model = rng.integers(0, len(population.birth), blocks * STRANGERS)
-    codes = identity_codes(
-        np.concatenate([population.birth, population.birth[model]]),
-        np.concatenate([population.is_male, population.is_male[model]]),
-    )
-    return codes.head(len(population.birth)), codes.tail(len(model))
+    changed = np.flatnonzero(population.code_changed < NEVER)
+    who = np.concatenate([np.arange(len(population.birth)), model, changed])
+    codes = identity_codes(population.birth[who], population.is_male[who])
+    own, nobodys = codes.head(len(population.birth)), codes.slice(len(population.birth), len(model))
+    former = pl.Series("former_id", [None], dtype=pl.String).new_from_index(0, len(own))
+    return Codes(own, former.scatter(changed, codes.tail(len(changed))) if len(changed) else former, nobodys)
 
 
 def _cells(
