@@ -4,8 +4,9 @@ A new indicator is a new file here and its test cases, no code. The words of a d
 for leaving people out that several indicators share are in exclusions.toml.
 """
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,24 +18,31 @@ from schemas.indicators.clauses import (
     AllOf,
     AnyOf,
     AtLeast,
+    Bounds,
     Clause,
+    Deadline,
     Died,
     Events,
+    Follow,
+    Gap,
     Leaf,
     MovedAway,
     Not,
     Period,
     ResidentAtLeast,
+    Season,
     Selected,
     age_reach,
     leaves,
 )
-from schemas.indicators.parsing import Place, keys, parse_clause, parse_period
+from schemas.indicators.composites import compose, parse_composite
+from schemas.indicators.parsing import parse_clause
+from schemas.indicators.reading import Place, keys, parse_deadlines, parse_period
 
 __all__ = [
-    "SHARED_EXCLUSIONS", "Age", "AllOf", "AnyOf", "AtLeast", "Clause", "Died", "Events", "Exclusion", "Indicator",
-    "Leaf", "MovedAway", "Not", "Period", "ResidentAtLeast", "Selected", "age_reach", "leaves", "load_indicators",
-    "parse_exclusions", "parse_indicator",
+    "SHARED_EXCLUSIONS", "Age", "AllOf", "AnyOf", "AtLeast", "Bounds", "Clause", "Deadline", "Died", "Events",
+    "Exclusion", "Follow", "Gap", "Indicator", "Leaf", "MovedAway", "Not", "Part", "Period", "ResidentAtLeast",
+    "Season", "Selected", "age_reach", "leaves", "load_indicators", "parse_exclusions", "parse_indicator",
 ]  # fmt: skip
 
 SHARED_EXCLUSIONS = "exclusions.toml"
@@ -50,13 +58,23 @@ class Exclusion:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One of several things that are asked for; `label` by language, `done` where the person has it."""
+
+    name: str
+    label: Mapping[str, str]
+    done: Clause
+
+
+@dataclass(frozen=True)
 class Indicator:
     """One care gap.
 
     On an as-of date a person outside `population` is not counted. Of the others, the first exclusion that holds
     leaves the person out; else the gap is closed where `closed` holds, declined where `declined` does, and open
     otherwise. `grace` is how much later than the window the care may come before somebody should act; it does not
-    move the window. Titles and descriptions are by language.
+    move the window. `parts` are reported beside the status. `deadlines` are the rules of the definition that changed
+    with time. A composite is counted from the statuses of its `components`. Titles and descriptions are by language.
     """
 
     id: str
@@ -69,12 +87,16 @@ class Indicator:
     exclusions: tuple[Exclusion, ...]
     declined: Clause | None
     grace: Period | None
+    parts: tuple[Part, ...] = ()
+    deadlines: tuple[Deadline, ...] = ()
+    components: tuple["Indicator", ...] = ()
 
     @property
     def clauses(self) -> tuple[Clause, ...]:
         """Every clause of the definition."""
         declined = (self.declined,) if self.declined else ()
-        return (self.population, *(exclusion.when for exclusion in self.exclusions), self.closed, *declined)
+        reasons = (exclusion.when for exclusion in self.exclusions)
+        return (self.population, *reasons, self.closed, *declined, *(part.done for part in self.parts))
 
     @property
     def leaves(self) -> tuple[Leaf, ...]:
@@ -84,7 +106,9 @@ class Indicator:
     @property
     def codelists(self) -> tuple[str, ...]:
         """Names of the code lists in use, in alphabetical order."""
-        return tuple(sorted({name for leaf in self.leaves if isinstance(leaf, Events) for name in leaf.codes}))
+        events = [leaf for leaf in self.leaves if isinstance(leaf, Events)]
+        events += [row for leaf in events if leaf.follow for row in leaf.follow.rows]
+        return tuple(sorted({name for leaf in events for name in leaf.codes}))
 
 
 def load_indicators(
@@ -100,7 +124,8 @@ def load_indicators(
     own = files(__name__).joinpath(SHARED_EXCLUSIONS).read_text("utf-8")
     shared = parse_exclusions(SHARED_EXCLUSIONS, texts.pop(SHARED_EXCLUSIONS, own), known)
     found = [parse_indicator(file, texts[file], known, shared) for file in sorted(texts)]
-    return {indicator.id: indicator for indicator in found}
+    by_id = {indicator.id: indicator for indicator in found}
+    return {name: replace(one, components=_components(one, by_id)) for name, one in by_id.items()}
 
 
 def parse_exclusions(file: str, text: str, codelists: Mapping[str, CodeList]) -> dict[str, Exclusion]:
@@ -113,8 +138,9 @@ def parse_indicator(
 ) -> Indicator:
     """Read one indicator. Raises UsageRefused with the file, the place in it and the mend."""
     raw, place = parse_toml(file, text), Place(file, "", codelists)
-    required = ("id", "version", "source", "title", "description", "population", "closed", "exclusions")
-    keys(raw, (*required, "grace", "declined", "exclusion"), place)
+    what = ("composite",) if "composite" in raw else ("population", "closed")
+    required = ("id", "version", "source", "title", "description", "exclusions", *what)
+    keys(raw, (*required, "grace", "declined", "exclusion", "part", "deadline"), place)
     for key in required:
         if key not in raw:
             place.at(key).refuse("it is missing", "Add it")
@@ -124,31 +150,67 @@ def parse_indicator(
         place.at("version").refuse("it must be a whole number of at least 1", "Raise it with every change of meaning")
     if not isinstance(raw["source"], str) or not raw["source"].strip():
         place.at("source").refuse("it is empty", "Say which guideline or rule the definition follows")
+    deadlines = parse_deadlines(raw["deadline"], place.at("deadline")) if "deadline" in raw else ()
+    place = replace(place, deadlines=deadlines)
+    parts = _parts(raw.get("part", {}), place.at("part"))
+    place = replace(place, parts={part.name: part.done for part in parts})
     own = _exclusions(raw.get("exclusion", {}), place.at("exclusion"))
+    if "composite" in raw:
+        population, closed = compose(parse_composite(raw["composite"], place.at("composite")))
+    else:
+        population = parse_clause(raw["population"], place.at("population"))
+        closed = parse_clause(raw["closed"], place.at("closed"))
     return Indicator(
         id=raw["id"],
         version=raw["version"],
         title=words_by_language(file, "title", raw["title"]),
         description=words_by_language(file, "description", raw["description"]),
         source=raw["source"],
-        population=parse_clause(raw["population"], place.at("population")),
-        closed=parse_clause(raw["closed"], place.at("closed")),
+        population=population,
+        closed=closed,
         exclusions=_in_order(raw["exclusions"], own, shared, place.at("exclusions")),
         declined=parse_clause(raw["declined"], place.at("declined")) if "declined" in raw else None,
         grace=parse_period(raw["grace"], place.at("grace")) if "grace" in raw else None,
+        parts=parts,
+        deadlines=deadlines,
+    )
+
+
+def _components(indicator: Indicator, by_id: Mapping[str, Indicator]) -> tuple[Indicator, ...]:
+    names = dict.fromkeys(leaf.indicator for leaf in indicator.leaves if isinstance(leaf, Gap))
+    place = Place(f"{indicator.id}.toml", "composite.of", {})
+    for name in names:
+        if name not in by_id:
+            place.refuse(f"there is no indicator {name}", "Correct the name or add its file")
+        if any(isinstance(leaf, Gap) for leaf in by_id[name].leaves):
+            place.refuse(f"{name} is a composite itself", "Name the indicators that it is made of")
+    return tuple(by_id[name] for name in names)
+
+
+def _parts(raw: Any, place: Place) -> tuple[Part, ...]:
+    return tuple(
+        Part(name, label, done) for name, label, done in _labelled(raw, "done", "Write [part.name] with", place)
     )
 
 
 def _exclusions(raw: Any, place: Place) -> dict[str, Exclusion]:
+    found = _labelled(raw, "when", "Write [exclusion.reason] with", place)
+    return {reason: Exclusion(reason, label, when) for reason, label, when in found}
+
+
+def _labelled(raw: Any, key: str, mend: str, place: Place) -> list[tuple[str, dict[str, str], Clause]]:
+    """Named tables with a label in every language and a clause under `key`."""
     if not isinstance(raw, dict):
-        place.refuse("exclusions must be tables", "Write [exclusion.reason] with fi, sv, en and when")
-    found = {}
-    for reason, definition in raw.items():
-        inner = place.at(reason)
-        if not isinstance(definition, dict) or "when" not in definition:
-            inner.refuse("the clause is missing", "Add when = { ... }")
-        label = words_by_language(place.file, inner.path, {k: v for k, v in definition.items() if k != "when"})
-        found[reason] = Exclusion(reason, label, parse_clause(definition["when"], inner.at("when")))
+        place.refuse("it must hold tables", f"{mend} fi, sv, en and {key}")
+    found = []
+    for name, definition in raw.items():
+        inner = place.at(name)
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            inner.refuse("the name is not written as one", "Use small letters a to z, digits and _")
+        if not isinstance(definition, dict) or key not in definition:
+            inner.refuse("the clause is missing", f"Add {key} = {{ ... }}")
+        label = words_by_language(place.file, inner.path, {k: v for k, v in definition.items() if k != key})
+        found.append((name, label, parse_clause(definition[key], inner.at(key))))
     return found
 
 

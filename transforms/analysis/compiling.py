@@ -13,6 +13,8 @@ from schemas.indicators import AllOf, AnyOf, AtLeast, Clause, Indicator, Leaf, N
 COUNTED = "counted"
 """Column of person_mask: the person is known, born, and has not objected."""
 _LINE = 100
+_FEW = 6
+"""Clauses of which each combination is still written out."""
 
 
 def quoted(name: str) -> str:
@@ -22,6 +24,8 @@ def quoted(name: str) -> str:
 
 def expression(clause: Clause, indent: int = 8) -> str:
     """A clause as bits; what does not fit on a line is broken at its operators."""
+    if isinstance(clause, AtLeast) and clause.count > 1 and len(clause.clauses) > _FEW:
+        return _counted(clause, indent)
     if isinstance(clause, AtLeast):
         together = combinations(clause.clauses, clause.count)
         return expression(AnyOf(tuple(AllOf(parts) for parts in together)), indent)
@@ -39,15 +43,33 @@ def expression(clause: Clause, indent: int = 8) -> str:
     return "(\n" + " " * inner + f"\n{' ' * inner}{word} ".join(parts) + f"\n{' ' * indent})"
 
 
+def _counted(clause: AtLeast, indent: int) -> str:
+    """At least so many of many clauses: so many of the first half, so many of the others, or some of each."""
+    half = len(clause.clauses) // 2
+    first, others = clause.clauses[:half], clause.clauses[half:]
+    ways: list[Clause] = []
+    for count in range(clause.count + 1):
+        wanted = [(count, first), (clause.count - count, others)]
+        if all(least <= len(parts) for least, parts in wanted):
+            ways.append(AllOf(tuple(AtLeast(least, parts) for least, parts in wanted if least)))
+    return expression(AnyOf(tuple(ways)), indent)
+
+
 def excluded_column(reason: str) -> str:
     """Column of the result for one reason of leaving a person out."""
     return f"excluded_{reason}"
 
 
-def compile_indicator(indicator: Indicator) -> str:
-    """One row per person of the population: masks `open`, `closed`, `declined`, `excluded` and one per reason.
+def lacking_column(part: str) -> str:
+    """Column of the result for persons of the denominator who lack a part."""
+    return f"lacking_{part}"
 
-    No two of the first four share a bit, nor do two reasons; together they are the population.
+
+def compile_indicator(indicator: Indicator) -> str:
+    """One row per person of the population: masks `open`, `closed`, `declined`, `excluded`, one per reason and part.
+
+    No two of the first four share a bit, nor do two reasons; together they are the population. The mask of a part is
+    of the open and closed without it.
     """
     reasons = [exclusion.reason for exclusion in indicator.exclusions]
     clauses = [f"{quoted(COUNTED)} & {expression(indicator.population)} AS population"]
@@ -55,6 +77,7 @@ def compile_indicator(indicator: Indicator) -> str:
     clauses.append(f"{expression(indicator.closed)} AS gap_closed")
     if indicator.declined:
         clauses.append(f"{expression(indicator.declined)} AS gap_declined")
+    clauses += [f"{expression(part.done)} AS {quoted(f'part_{part.name}')}" for part in indicator.parts]
     columns, left = ["person_number"], "population"
     for reason in reasons:
         columns.append(f"{left} & {quoted(_reason(reason))} AS {quoted(excluded_column(reason))}")
@@ -65,6 +88,10 @@ def compile_indicator(indicator: Indicator) -> str:
         f"{left} & gap_closed AS closed",
         f"{left} & ~gap_closed & gap_declined AS declined" if indicator.declined else "0::UINTEGER AS declined",
         f"{left} & ~gap_closed & ~declined AS open",
+    ]
+    columns += [
+        f"(open | closed) & ~{quoted(f'part_{part.name}')} AS {quoted(lacking_column(part.name))}"
+        for part in indicator.parts
     ]
     return (
         f"-- {indicator.id}, version {indicator.version}\n"

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TypeAlias
 
+import holidays
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from schemas.indicators import Period
+from schemas.indicators import Deadline, Period, Season
 
 Days: TypeAlias = NDArray[np.int32]
 """Days since 1970-01-01."""
@@ -45,6 +46,54 @@ def days_before(days: Days, period: Period) -> Days:
     last = (earlier + 1).astype("datetime64[D]").astype(np.int32) - 1
     earlier_days: Days = np.minimum(first + day_of_month, last).astype(np.int32)
     return earlier_days
+
+
+def days_after(days: Days, period: Period) -> Days:
+    """The day a period later; a month that is too short gives its last day (31 January and one month: 28 February)."""
+    return days_before(days, Period(-period.count, period.unit))
+
+
+def season_days(season: Season, as_ofs: Days) -> tuple[Days, Days]:
+    """For each as-of date the season that is running or was the last: the day before it, and its last day so far."""
+    years = as_ofs.astype("datetime64[D]").astype("datetime64[Y]")
+    first, last = _day_of_year(years, season.first), _day_of_year(years, season.last)
+    earlier = first > as_ofs
+    first = np.where(earlier, _day_of_year(years - 1, season.first), first)
+    goes_on = season.last < season.first
+    last = np.where(earlier != goes_on, _day_of_year(years + (1 if goes_on else -1), season.last), last)
+    return (first - 1).astype(np.int32), np.minimum(last, as_ofs).astype(np.int32)
+
+
+def _day_of_year(years: NDArray[np.datetime64], month_and_day: tuple[int, int]) -> Days:
+    month, day = month_and_day
+    days: Days = (years.astype("datetime64[M]") + month - 1).astype("datetime64[D]").astype(np.int32) + day - 1
+    return days
+
+
+def due_days(days: Days, deadlines: Sequence[Deadline]) -> Days:
+    """The last day on which what is asked on each day is answered in time.
+
+    A working day is a Monday to Friday that is no Finnish public holiday. Midsummer Eve and Christmas Eve are none
+    either: the act on the reckoning of time limits (150/1930, section 5) treats them as holidays.
+    """
+    if not days.size:
+        return days
+    years = days.astype("datetime64[D]").astype("datetime64[Y]").astype(int) + 1970
+    known = holidays.country_holidays("FI", years=range(int(years.min()), int(years.max()) + 2))
+    free = np.array(sorted(known), dtype="datetime64[D]")
+    due = np.full(len(days), FAR_FUTURE, dtype=np.int32)
+    for rule in deadlines:
+        start = day_numbers([rule.start])[0] if rule.start else FAR_PAST
+        end = day_numbers([rule.end])[0] if rule.end else FAR_FUTURE
+        ruled = (days >= start) & (days <= end)
+        # What is asked on a free day is due the next working day, or so many working days after it.
+        asked, ahead = days[ruled].astype("datetime64[D]"), rule.working_days
+        if ahead:
+            found = np.busday_offset(asked, ahead, roll="backward", holidays=free)
+        else:
+            found = np.busday_offset(asked, ahead, roll="forward", holidays=free)
+        due[ruled] = found.astype(np.int32)
+    return due
 
 
 def masks_between(days: Days, after: Days | int, until: Days | int) -> Masks:

@@ -9,12 +9,13 @@ import polars as pl
 
 from schemas.codelists import CodeList, load_codelists
 from schemas.errors import UsageRefused
-from schemas.indicators import Age, Died, Events, Indicator, Leaf, MovedAway, ResidentAtLeast, Selected
+from schemas.indicators import Age, Died, Events, Gap, Indicator, Leaf, MovedAway, ResidentAtLeast, Selected
 from schemas.table import PERSON_NUMBER
 from transforms.analysis.compiling import COUNTED, compile_indicator, leaves_of
 from transforms.analysis.days import FAR_PAST, MAX_AS_OFS, Days, Masks, Reach, age_masks, day_numbers, masks_between
-from transforms.analysis.features import event_masks, select_masks
+from transforms.analysis.features import event_masks
 from transforms.analysis.lake import Lake
+from transforms.analysis.masks import scatter
 from transforms.analysis.persons import (
     CONTACT_BAN,
     NOT_COUNTED,
@@ -30,6 +31,7 @@ from transforms.analysis.persons import (
     restricted_mask,
     strata,
 )
+from transforms.analysis.selects import select_masks
 
 
 @dataclass(frozen=True)
@@ -78,15 +80,14 @@ def evaluate(
     lake, days = Lake(files), day_numbers(as_ofs)
     persons = read_persons(lake)
     residences = read_residences(lake, areas, len(persons))
-    masks = _record_masks(lake, leaves_of(indicators), persons, residences, days, codelists or load_codelists())
-    with duckdb.connect() as connection:
-        masks.update(_selected_masks(connection, lake, indicators, as_ofs, len(persons)))
-        counted = masks_between(persons.births, FAR_PAST, days)
-        counted &= ~restricted_mask(lake, NOT_COUNTED, len(persons), days)
-        columns = {COUNTED: counted} | {str(leaf): mask for leaf, mask in masks.items()}
-        connection.register("person_mask", _frame(len(persons), columns))
-        status = {indicator.id: connection.sql(compile_indicator(indicator)).pl() for indicator in indicators}
-    resident = counted & resident_mask(residences, days) & ~masks[Died()]
+    every = _with_components(indicators)
+    leaves = leaves_of(every)
+    masks = _record_masks(lake, leaves, persons, residences, days, codelists or load_codelists())
+    masks |= select_masks(lake, [leaf for leaf in leaves if isinstance(leaf, Selected)], as_ofs, len(persons))
+    counted = masks_between(persons.births, FAR_PAST, days)
+    counted &= ~restricted_mask(lake, NOT_COUNTED, len(persons), days)
+    status = _statuses(every, {COUNTED: counted} | {str(leaf): mask for leaf, mask in masks.items()}, len(persons))
+    resident = counted & resident_mask(residences, persons.births, days) & ~masks[Died()]
     reachable = counted & ~restricted_mask(lake, CONTACT_BAN, len(persons), days) & ~masks[Died()]
     columns = {"counted": counted, "resident": resident, "may_be_contacted": reachable}
     return Statuses(
@@ -98,7 +99,7 @@ def evaluate(
         strata=strata(
             persons, residences, restricted_mask(lake, SECURITY_BAN, len(persons), days), days, age_band_starts
         ),
-        masks=status,
+        masks={indicator.id: status[indicator.id] for indicator in indicators},
     )
 
 
@@ -117,26 +118,36 @@ def _record_masks(
         if isinstance(leaf, Age):
             masks[leaf] = age_masks(persons.births, (leaf.from_months, leaf.below_months), days)
         elif isinstance(leaf, MovedAway):
-            masks[leaf] = all_dates(days) & ~resident_mask(residences, days)
+            masks[leaf] = all_dates(days) & ~resident_mask(residences, persons.births, days)
         elif isinstance(leaf, ResidentAtLeast):
-            masks[leaf] = resident_mask(residences, days, leaf)
+            masks[leaf] = resident_mask(residences, persons.births, days, leaf)
     return masks
 
 
-def _selected_masks(
-    connection: duckdb.DuckDBPyConnection,
-    lake: Lake,
-    indicators: Sequence[Indicator],
-    as_ofs: Sequence[date],
-    person_count: int,
-) -> dict[Leaf, Masks]:
-    selected = [leaf for leaf in leaves_of(indicators) if isinstance(leaf, Selected)]
-    if not selected:
-        return {}
-    lake.views(connection)
-    as_of_table = pl.DataFrame({"as_of": as_ofs}).with_row_index("bit")
-    connection.register("as_of", as_of_table)
-    return select_masks(connection, selected, as_of_table, person_count)
+def _with_components(indicators: Sequence[Indicator]) -> list[Indicator]:
+    """The indicators and what they are made of, once each, a composite after its components."""
+    found = {part.id: part for indicator in indicators for part in indicator.components}
+    found |= {indicator.id: indicator for indicator in indicators if not indicator.components}
+    return [*found.values(), *(indicator for indicator in indicators if indicator.components)]
+
+
+def _statuses(indicators: Sequence[Indicator], columns: dict[str, Masks], person_count: int) -> dict[str, pl.DataFrame]:
+    """The result of each indicator's SELECT over a table of the columns, by its id."""
+    status: dict[str, pl.DataFrame] = {}
+    with duckdb.connect() as connection:
+        for indicator in indicators:
+            gaps = {str(leaf): leaf for leaf in indicator.leaves if isinstance(leaf, Gap)}
+            columns |= {name: _gap_mask(leaf, status, person_count) for name, leaf in gaps.items()}
+            named = [COUNTED, *(str(leaf) for leaf in indicator.leaves)]
+            connection.register("person_mask", _frame(person_count, {name: columns[name] for name in named}))
+            status[indicator.id] = connection.sql(compile_indicator(indicator)).pl()
+    return status
+
+
+def _gap_mask(gap: Gap, status: Mapping[str, pl.DataFrame], person_count: int) -> Masks:
+    found = status[gap.indicator]
+    mask = found["open"] if gap.status == "open" else found["open"] | found["closed"]
+    return scatter(found[PERSON_NUMBER].to_numpy(), mask.to_numpy(), person_count)
 
 
 def _frame(person_count: int, columns: Mapping[str, Masks]) -> pl.DataFrame:

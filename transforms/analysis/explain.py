@@ -11,7 +11,7 @@ from schemas.errors import UsageRefused
 from schemas.indicators import Indicator, Selected, load_indicators
 from transforms.analysis.compiling import compile_indicator
 from transforms.analysis.evaluation import evaluate
-from transforms.analysis.features import select_text
+from transforms.analysis.selects import select_text
 
 _HEADINGS = {
     "fi": ("versio", "Laskennasta jätetään pois", "Joustoaika", "Lähde", "Koodistot", "SQL"),

@@ -3,19 +3,17 @@
 A leaf is computed once however many indicators name it, and rows that several leaves share are read once.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import TypeAlias
 
-import duckdb
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from schemas.codelists import TREE_SYSTEMS, CodeList
-from schemas.errors import QualityGateFailed, UsageRefused
-from schemas.indicators import Events, Leaf, Selected
+from schemas.errors import QualityGateFailed
+from schemas.indicators import Bounds, Events, Leaf
 from schemas.table import PERSON_NUMBER
 from schemas.tables import TABLES
 from transforms.analysis.days import (
@@ -28,11 +26,23 @@ from transforms.analysis.days import (
     column_days,
     days_before,
     masks_between,
+    season_days,
 )
 from transforms.analysis.lake import Lake
+from transforms.analysis.masks import (
+    Keys,
+    Numbers,
+    are_new,
+    at_least,
+    followed_masks,
+    latest_masks,
+    merged,
+    person_day_keys,
+    scatter,
+    total_at_least,
+)
 
 CodeLists: TypeAlias = Mapping[str, CodeList]
-Numbers: TypeAlias = NDArray[np.int32]
 
 
 def event_masks(
@@ -43,59 +53,12 @@ def event_masks(
     `leaves` gives, for each, the ages in months outside which nobody asks: what is costly is not computed there.
     `births` gives the day of birth by person number. Raises QualityGateFailed where rows belong to nobody.
     """
-    by_rows: dict[Events, list[Events]] = {}
+    asked: dict[Events, list[Events]] = {}
     for leaf in leaves:
-        rows = Events(leaf.table, leaf.codes, leaf.where, leaf.where_not)
-        by_rows.setdefault(rows, []).append(leaf)
-    masks: dict[Leaf, Masks] = {}
-    for rows, wanted in by_rows.items():
-        records = _read(lake, rows, wanted, codelists, as_ofs)
-        persons = person_numbers(records, rows.table, len(births))
-        for leaf in wanted:
-            masks[leaf] = _mask(leaf, records, persons, as_ofs, births, leaves[leaf])
-    return masks
-
-
-def select_masks(
-    connection: duckdb.DuckDBPyConnection, leaves: Iterable[Selected], as_of_table: pl.DataFrame, person_count: int
-) -> dict[Leaf, Masks]:
-    """One mask per person number for every leaf that reads a named SELECT; each SELECT runs once.
-
-    The connection has a view of every table of the lake and a table `as_of` (columns `as_of` and `bit`). Raises
-    UsageRefused where the SELECT is missing or does not give the columns that a definition names.
-    """
-    results: dict[str, pl.DataFrame] = {}
-    masks: dict[Leaf, Masks] = {}
-    for leaf in leaves:
-        if leaf.name not in results:
-            results[leaf.name] = _select(connection, leaf.name).join(as_of_table, on="as_of")
-        found = results[leaf.name]
-        for column, values in leaf.where:
-            if column not in found.columns:
-                raise UsageRefused(
-                    f"the SELECT {leaf.name} has no such column", "Correct the where", column=f"where.{column}"
-                )
-            found = found.filter(pl.col(column).is_in(list(values)))
-        bits = np.left_shift(np.uint32(1), found["bit"].cast(pl.UInt32).to_numpy())
-        masks[leaf] = scatter(person_numbers(found, leaf.name, person_count), bits, person_count)
-    return masks
-
-
-def scatter(persons: Numbers, masks: Masks, person_count: int) -> Masks:
-    """For each person number all the bits of its rows."""
-    result = np.zeros(person_count, dtype=np.uint32)
-    np.bitwise_or.at(result, persons, masks)
-    return result
-
-
-def merged(groups: Numbers, persons: Numbers, masks: Masks, person_count: int) -> tuple[Numbers, Numbers, Masks]:
-    """One row per group and person with the bits of all its rows, in that order: groups, persons, masks."""
-    keys = groups.astype(np.int64) * person_count + persons
-    order = np.argsort(keys, kind="stable")  # the lake's order makes this a pass over what is sorted already
-    in_order = keys[order]
-    firsts = np.flatnonzero(np.append(True, in_order[1:] != in_order[:-1])) if in_order.size else order
-    found = order[firsts]
-    return groups[found], persons[found], np.bitwise_or.reduceat(masks[order], firsts) if firsts.size else masks
+        for rows in (leaf.rows, *(leaf.follow.rows if leaf.follow else ())):
+            asked.setdefault(rows, []).append(leaf)
+    records = {rows: _read(lake, rows, wanted, codelists, as_ofs, len(births)) for rows, wanted in asked.items()}
+    return {leaf: _mask(leaf, records, as_ofs, births, reach) for leaf, reach in leaves.items()}
 
 
 def person_numbers(records: pl.DataFrame, table: str, person_count: int) -> Numbers:
@@ -113,14 +76,6 @@ def person_numbers(records: pl.DataFrame, table: str, person_count: int) -> Numb
     return column.to_numpy()
 
 
-def select_text(name: str) -> str:
-    """The text of a named SELECT; UsageRefused where there is none."""
-    path = files(__package__).joinpath("sql", f"{name}.sql")
-    if not path.is_file():
-        raise UsageRefused(f"there is no SELECT {name}", f"Correct the name or add sql/{name}.sql", column="select")
-    return path.read_text("utf-8")
-
-
 @dataclass(frozen=True)
 class _Window:
     """The days on which a row counts for each as-of date: after < event date <= until."""
@@ -130,16 +85,34 @@ class _Window:
 
 
 def _window(leaf: Events, as_ofs: Days) -> _Window:
-    none = np.full(len(as_ofs), FAR_PAST, dtype=np.int32)
-    return _Window(
-        after=days_before(as_ofs, leaf.within) if leaf.within else none,
-        until=days_before(as_ofs, leaf.begun_at_least) if leaf.begun_at_least else as_ofs,
-    )
+    after = np.full(len(as_ofs), FAR_PAST, dtype=np.int32)
+    until = as_ofs
+    if leaf.within:
+        after = days_before(as_ofs, leaf.within)
+    if leaf.begun_at_least:
+        until = days_before(as_ofs, leaf.begun_at_least)
+    if leaf.season:
+        before_season, season_end = season_days(leaf.season, as_ofs)
+        after, until = np.maximum(after, before_season), np.minimum(until, season_end)
+    return _Window(after, until)
 
 
-def _read(lake: Lake, rows: Events, wanted: list[Events], codelists: CodeLists, as_ofs: Days) -> pl.DataFrame:
-    windows = [_window(leaf, as_ofs) for leaf in wanted]
-    first, last = min(int(w.after.min()) for w in windows), max(int(w.until.max()) for w in windows)
+def _reached(leaf: Events, rows: Events, as_ofs: Days) -> tuple[int, int]:
+    """The days between which a leaf can need rows: after the first, until the second."""
+    window = _window(leaf, as_ofs)
+    after, until = window.after, window.until
+    if leaf.follow and rows in leaf.follow.rows:
+        until = np.maximum(until, as_ofs)
+    if leaf.without_before and rows == leaf.rows:
+        after = np.where(after > FAR_PAST, days_before(np.maximum(after, 0), leaf.without_before), FAR_PAST)
+    return int(after.min()), int(until.max())
+
+
+def _read(
+    lake: Lake, rows: Events, wanted: list[Events], codelists: CodeLists, as_ofs: Days, person_count: int
+) -> pl.DataFrame:
+    reached = [_reached(leaf, rows, as_ofs) for leaf in wanted]
+    first, last = min(after for after, _ in reached), max(until for _, until in reached)
     event_date = pl.col("event_date")
     conditions = [event_date <= pl.lit(last, pl.Int32).cast(pl.Date)]
     if first > FAR_PAST:
@@ -150,13 +123,18 @@ def _read(lake: Lake, rows: Events, wanted: list[Events], codelists: CodeLists, 
         )
     conditions += [pl.col(column).is_in(list(values)) for column, values in rows.where]
     conditions += [~pl.col(column).is_in(list(values)).fill_null(value=False) for column, values in rows.where_not]
+    own = [leaf for leaf in wanted if leaf.rows == rows]
     columns = [PERSON_NUMBER, "event_date"]
-    columns += ["end_date"] if any(leaf.active for leaf in wanted) else []
-    columns += ["code_system", "code"] if any(leaf.distinct == "code" for leaf in wanted) else []
-    return lake.scan(TABLES[rows.table]).filter(conditions).select(columns).collect(engine="streaming")
+    columns += ["end_date"] if any(leaf.active for leaf in own) else []
+    columns += ["value"] if any(leaf.value for leaf in own) else []
+    columns += sorted({leaf.total[0] for leaf in own if leaf.total})
+    columns += ["code_system", "code"] if any(leaf.distinct == "code" for leaf in own) else []
+    found = lake.scan(TABLES[rows.table]).filter(conditions).select(columns).collect(engine="streaming")
+    person_numbers(found, rows.table, person_count)
+    return found
 
 
-def _coded(codelists: list[CodeList], systems: tuple[str, ...]) -> pl.Expr:
+def _coded(codelists: Sequence[CodeList], systems: tuple[str, ...]) -> pl.Expr:
     """Rows whose code is in one of the lists. Ranges instead of prefixes let a scan skip what the order rules out."""
     code, found = pl.col("code"), []
     for system in systems:
@@ -183,22 +161,63 @@ def _ranges(codes: list[str]) -> list[tuple[str, str]]:
     return ranges
 
 
-def _mask(leaf: Events, records: pl.DataFrame, persons: Numbers, as_ofs: Days, births: Days, reach: Reach) -> Masks:
-    window, events = _window(leaf, as_ofs), column_days(records["event_date"], FAR_FUTURE)
+def _mask(leaf: Events, read: Mapping[Events, pl.DataFrame], as_ofs: Days, births: Days, reach: Reach) -> Masks:
+    records = read[leaf.rows]
+    persons, events = records[PERSON_NUMBER].to_numpy(), column_days(records["event_date"], FAR_FUTURE)
+    masks = _row_masks(leaf, read, persons, events, as_ofs, births)
+    if leaf.at_least == 1 and not leaf.total:
+        return scatter(persons, masks, len(births))
+    masks &= age_masks(births, reach, as_ofs)[persons]
+    counts = masks > 0
+    persons, masks = persons[counts], masks[counts]
+    if leaf.total:
+        column, least = leaf.total
+        amounts = records[column].filter(counts).fill_null(0).cast(pl.Float64).to_numpy()
+        return total_at_least(least, persons, masks, amounts, len(births), len(as_ofs))
+    if leaf.distinct:
+        groups = _groups(leaf.distinct, records.filter(counts))
+        _, persons, masks = merged(groups, persons, masks, len(births))
+    return at_least(leaf.at_least, persons, masks, len(births), len(as_ofs))
+
+
+def _row_masks(
+    leaf: Events, read: Mapping[Events, pl.DataFrame], persons: Numbers, events: Days, as_ofs: Days, births: Days
+) -> Masks:
+    """The as-of dates on which each row counts by itself."""
+    records, window = read[leaf.rows], _window(leaf, as_ofs)
     masks = masks_between(events, window.after, window.until)
     if leaf.active:
         masks &= masks_between(column_days(records["end_date"], FAR_FUTURE), as_ofs - 1, FAR_FUTURE)
     if leaf.from_age:
         masks *= births[persons] <= days_before(events, leaf.from_age)
-    if leaf.at_least == 1:
-        return scatter(persons, masks, len(births))
-    masks &= age_masks(births, reach, as_ofs)[persons]
-    counts = masks > 0
-    persons, masks = persons[counts], masks[counts]
-    if leaf.distinct:
-        groups = _groups(leaf.distinct, records.filter(counts))
-        _, persons, masks = merged(groups, persons, masks, len(births))
-    return _at_least(leaf.at_least, persons, masks, len(births), len(as_ofs))
+    if leaf.to_age:
+        masks *= births[persons] >= days_before(events, leaf.to_age)
+    if leaf.value:
+        masks *= _is_within(leaf.value, records["value"])
+    if leaf.latest:
+        masks &= latest_masks(persons, events, window.until)
+    if leaf.without_before:
+        masks *= are_new(persons, events, leaf.without_before)
+    if leaf.follow:
+        followers = np.unique(np.concatenate([_keys(read[rows]) for rows in leaf.follow.rows]))
+        followed = followed_masks(persons, events, followers, leaf.follow.start, leaf.follow.end, as_ofs)
+        masks &= followed if leaf.follow.wanted else ~followed
+    return masks
+
+
+def _keys(records: pl.DataFrame) -> Keys:
+    return person_day_keys(records[PERSON_NUMBER].to_numpy(), column_days(records["event_date"], FAR_FUTURE))
+
+
+def _is_within(bounds: Bounds, values: pl.Series) -> NDArray[np.bool_]:
+    """Values in the bounds; what is no number is not."""
+    numbers = values.fill_null(float("nan")).to_numpy()
+    holds: NDArray[np.bool_] = ~np.isnan(numbers)
+    if bounds.least is not None:
+        holds &= numbers >= bounds.least
+    if bounds.below is not None:
+        holds &= numbers < bounds.below
+    return holds
 
 
 def _groups(distinct: str, records: pl.DataFrame) -> Numbers:
@@ -211,26 +230,3 @@ def _groups(distinct: str, records: pl.DataFrame) -> Numbers:
     first = runs.filter((pl.col("run") != pl.col("run").shift(1)).fill_null(value=True))
     ranks = first.select(code.rank("dense").cast(pl.Int32)).to_series()
     return ranks.gather(runs["run"]).to_numpy()
-
-
-def _at_least(least: int, persons: Numbers, masks: Masks, person_count: int, date_count: int) -> Masks:
-    candidates = (np.bincount(persons, minlength=person_count) >= least)[persons]
-    persons, masks = persons[candidates], masks[candidates]
-    result = np.zeros(person_count, dtype=np.uint32)
-    for bit in range(date_count):
-        holds = np.bincount(persons[(masks >> np.uint32(bit)) & 1 == 1], minlength=person_count) >= least
-        result |= holds.astype(np.uint32) << np.uint32(bit)
-    return result
-
-
-def _select(connection: duckdb.DuckDBPyConnection, name: str) -> pl.DataFrame:
-    text = select_text(name)
-    found: pl.DataFrame | None = None
-    try:
-        found = connection.sql(text).pl()
-    except duckdb.Error:
-        found = None
-    if found is None or not {PERSON_NUMBER, "as_of"} <= set(found.columns):
-        mend = f"Let sql/{name}.sql run, and give {PERSON_NUMBER} and as_of"
-        raise UsageRefused(f"the SELECT {name} cannot be used in a definition", mend, column="select")
-    return found

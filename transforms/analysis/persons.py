@@ -21,8 +21,9 @@ from transforms.analysis.days import (
     days_before,
     masks_between,
 )
-from transforms.analysis.features import Numbers, merged, person_numbers, scatter
+from transforms.analysis.features import person_numbers
 from transforms.analysis.lake import Lake
+from transforms.analysis.masks import Numbers, merged, scatter
 
 NOT_COUNTED = ("objection", "processing_restriction")
 """Restrictions (GDPR Articles 21 and 18) under which a person is in no count."""
@@ -146,10 +147,20 @@ def died_mask(persons: Persons, as_ofs: Days) -> Masks:
     return masks_between(persons.deaths, FAR_PAST, as_ofs - 1)
 
 
-def resident_mask(residences: Residences, as_ofs: Days, since: ResidentAtLeast | None = None) -> Masks:
-    """Persons living in the area, without a break for as long as `since` says; those of unknown residence count."""
+def resident_mask(residences: Residences, births: Days, as_ofs: Days, since: ResidentAtLeast | None = None) -> Masks:
+    """Persons living in the area, without a break for as long as `since` says; those of unknown residence count.
+
+    A child who has lived here since the month of birth has lived here long enough: it has lived nowhere else.
+    """
     begun = days_before(as_ofs, since.period) if since else as_ofs
     masks = masks_between(residences.spell_starts, FAR_PAST, begun)
+    if since:
+        begun_in, born_in = (
+            days.astype("datetime64[D]").astype("datetime64[M]")
+            for days in (residences.spell_starts, births[residences.spell_persons])
+        )
+        since_birth = begun_in <= born_in
+        masks |= np.where(since_birth, masks_between(residences.spell_starts, FAR_PAST, as_ofs), np.uint32(0))
     masks &= masks_between(residences.spell_ends, as_ofs - 1, FAR_FUTURE)
     resident = scatter(residences.spell_persons, masks, len(residences.is_known))
     return np.where(residences.is_known, resident, all_dates(as_ofs))

@@ -1,0 +1,81 @@
+"""Named SELECTs: what a definition asks of sequences of events that no clause describes."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from importlib.resources import files
+
+import duckdb
+import numpy as np
+import polars as pl
+
+from schemas.errors import UsageRefused
+from schemas.indicators import Deadline, Leaf, Period, Selected
+from schemas.table import PERSON_NUMBER
+from transforms.analysis.days import Masks, day_numbers, days_before, due_days
+from transforms.analysis.features import person_numbers
+from transforms.analysis.lake import Lake
+from transforms.analysis.masks import scatter
+
+DEADLINES_REACH = Period(120, "months")
+"""How long before the first as-of date the table `deadline` begins."""
+
+
+def select_masks(
+    lake: Lake, leaves: Iterable[Selected], as_ofs: Sequence[date], person_count: int
+) -> dict[Leaf, Masks]:
+    """One mask per person number for every leaf that reads a named SELECT; each SELECT runs once.
+
+    A SELECT sees a view of every table of the lake, a table `as_of` (columns `as_of` and `bit`) and, where the
+    definition has deadlines, a table `deadline` (columns `asked_date` and `due_date`, a row for every day). Raises
+    UsageRefused where the SELECT is missing or does not give the columns that a definition names.
+    """
+    results: dict[Selected, pl.DataFrame] = {}
+    masks: dict[Leaf, Masks] = {}
+    as_of_table = pl.DataFrame({"as_of": as_ofs}).with_row_index("bit")
+    for leaf in leaves:
+        whole = Selected(leaf.name, deadlines=leaf.deadlines)
+        if whole not in results:
+            results[whole] = _select(lake, whole, as_of_table).join(as_of_table, on="as_of")
+        found = results[whole]
+        for column, values in leaf.where:
+            if column not in found.columns:
+                raise UsageRefused(
+                    f"the SELECT {leaf.name} has no such column", "Correct the where", column=f"where.{column}"
+                )
+            found = found.filter(pl.col(column).is_in(list(values)))
+        bits = np.left_shift(np.uint32(1), found["bit"].cast(pl.UInt32).to_numpy())
+        masks[leaf] = scatter(person_numbers(found, leaf.name, person_count), bits, person_count)
+    return masks
+
+
+def select_text(name: str) -> str:
+    """The text of a named SELECT; UsageRefused where there is none."""
+    path = files(__package__).joinpath("sql", f"{name}.sql")
+    if not path.is_file():
+        raise UsageRefused(f"there is no SELECT {name}", f"Correct the name or add sql/{name}.sql", column="select")
+    return path.read_text("utf-8")
+
+
+def _select(lake: Lake, select: Selected, as_of_table: pl.DataFrame) -> pl.DataFrame:
+    text = select_text(select.name)
+    found: pl.DataFrame | None = None
+    with duckdb.connect() as connection:
+        lake.views(connection)
+        connection.register("as_of", as_of_table)
+        if select.deadlines:
+            connection.register("deadline", _due(select.deadlines, as_of_table["as_of"].to_list()))
+        try:
+            found = connection.sql(text).pl()
+        except duckdb.Error:
+            found = None
+    if found is None or not {PERSON_NUMBER, "as_of"} <= set(found.columns):
+        mend = f"Let sql/{select.name}.sql run, and give {PERSON_NUMBER} and as_of"
+        raise UsageRefused(f"the SELECT {select.name} cannot be used in a definition", mend, column="select")
+    return found
+
+
+def _due(deadlines: Sequence[Deadline], as_ofs: Sequence[date]) -> pl.DataFrame:
+    days = day_numbers(sorted(as_ofs))
+    asked = np.arange(days_before(days[:1], DEADLINES_REACH)[0], days[-1] + 1, dtype=np.int32)
+    columns = {"asked_date": asked, "due_date": due_days(asked, deadlines)}
+    return pl.DataFrame(columns).cast(pl.Date)
