@@ -136,7 +136,7 @@ def as_planned(block: Block, rows: Rows) -> Rows:
 
 def home_care_contacts(block: Block) -> Rows:
     """Home visits of persons in home care, one a month: the feed has the summary, not each visit."""
-    first, last = block.services["home_care"]
+    first, last = block.periods["home_care"]
     rng, person = block.rng("home care"), _where(first <= block.as_of)
     begins, ends = np.maximum(first, block.first)[person], np.minimum(last, block.last)[person]
     place, day = spaced(rng, begins, ends, 30)

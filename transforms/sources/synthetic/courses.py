@@ -59,10 +59,12 @@ def courses_of(block: Block) -> Block:
     """The block with its courses."""
     rng = block.rng("courses")
     long_here = block.is_resident & (block.people.first < block.as_of - 800)
+    cancelled = _cancelled(block, rng, long_here)
     courses = {
         "hba1c_high": _high(block, rng, long_here),
-        "no_shows": _no_shows(block, rng, long_here),
-        "cancelled": _cancelled(block, rng, long_here),
+        "cancelled": cancelled,
+        # A time that is kept after a no-show would be the new one for what was cancelled, too.
+        "no_shows": _no_shows(block, rng, long_here & (cancelled.state == NOTHING)),
         "late_answer": _late_answers(block, rng),
         "opioid": _opioids(block, rng),
         "mmr": _mmr(block, rng),
@@ -127,7 +129,7 @@ def _late_answers(block: Block, rng: np.random.Generator) -> Course:
     state[room < 30] = NOTHING
     day = block.as_of - 20 - (rng.random(block.size) * room * 0.95).astype(np.int32)
     kind = rng.integers(0, len(REQUEST.place), block.size, dtype=np.int32)
-    return _course(state, working_day(day), kind)
+    return _course(state, np.maximum(working_day(day), block.first), kind)
 
 
 def _opioids(block: Block, rng: np.random.Generator) -> Course:
@@ -166,6 +168,8 @@ def _new_illness(block: Block, rng: np.random.Generator, name: str, opioid: Cour
     onset = block.onset[name]
     new = (onset > block.as_of - NEW_WITHIN) & (onset <= block.as_of)
     busy = (block.age >= 74) | block.has("diabetes", "dementia") | (opioid.state != NOTHING) | (block.age < 13)
+    lately = [block.onset[other] > block.as_of - 500 for other in NEW_ILLNESS]
+    busy |= np.all([is_new & block.has(other) for is_new, other in zip(lately, NEW_ILLNESS, strict=True)], axis=0)
     due = onset < block.as_of - FOLLOW_UP_DUE[name]
     state = np.where(new, CLOSED, NOTHING).astype(np.int32)
     state[new & due & ~busy & (rng.random(block.size) < block.missed(_NO_FOLLOW_UP[name]))] = OPEN

@@ -89,6 +89,7 @@ def _with_missed_care(block: Block) -> Block:
     lacks["glucose"] = np.where(block.has("diabetes"), lacks["hba1c"], lacks["glucose"]) & block.has("psychosis")
     # Without a doctor for the memory there was none for the opioids either.
     lacks["opioid_review"] |= lacks["memory_review"] & block.has("chronic_pain")
+    there = (people.first < block.as_of - 720) & (people.last > block.as_of - 440)
     causes, due = _causes(block, rng, out_of_touch)
     return replace(
         block,
@@ -96,7 +97,7 @@ def _with_missed_care(block: Block) -> Block:
         causes=causes,
         due=due,
         is_out_of_touch=out_of_touch,
-        had_emergency=old & (people.first < block.as_of - 720) & (rng.random(size) < EMERGENCY_SHARE),
+        had_emergency=old & there & (rng.random(size) < EMERGENCY_SHARE),
     )
 
 

@@ -68,7 +68,9 @@ class Population:
         return Population(*(getattr(self, field.name)[start:stop] for field in fields(self)))
 
 
-def populate(persons: int, years: int, as_of: int, seed: int, profile: Profile) -> Population:
+def populate(
+    persons: int, years: int, as_of: int, seed: int, profile: Profile, *, is_dirty: bool = True
+) -> Population:
     """Draw a population whose residents on the as-of date fit the profile by district, sex and age.
 
     Beside them stand those who have died or left within the years.
@@ -109,7 +111,7 @@ def populate(persons: int, years: int, as_of: int, seed: int, profile: Profile) 
         left=left.astype(np.int32),
         first=first.astype(np.int32),
         last=last.astype(np.int32),
-        code_changed=np.where(rng.random(persons) < CODE_CHANGED_SHARE, changed, NEVER).astype(np.int32),
+        code_changed=np.where(rng.random(persons) < CODE_CHANGED_SHARE * is_dirty, changed, NEVER).astype(np.int32),
     )
 
 

@@ -113,7 +113,7 @@ def _lasting(block: Block) -> dict[str, _Planned]:
             block.is_aged(60 * 12) & block.has("dementia"), out, lacks["memory_review"]
         ),
         "frail_no_contact": _state(frail, cared_for, block.is_out_of_touch),
-        "opioid_no_review": _state(adult & (opioid.state != NOTHING), no_opioids, opioid.state == OPEN),
+        "opioid_no_review": _state(adult & (opioid.state != NOTHING) & (block.last > block.as_of - 60), no_opioids, opioid.state == OPEN),
     }
     care = {
         "diabetes_hba1c_missing": "hba1c",
