@@ -20,6 +20,9 @@ PUT_OFF_BELOW = 0.9
 """Below this share of activity the services themselves call off what can wait."""
 
 
+_EMERGENCY_POWERS = day_of(date(2020, 3, 16))
+
+
 def _months_from(first: tuple[int, int], count: int) -> list[int]:
     year, month = first
     return [day_of(date(year + (month - 1 + step) // 12, (month - 1 + step) % 12 + 1, 1)) for step in range(count)]
@@ -41,4 +44,4 @@ _TABLE = _LEVELS[np.searchsorted(_STARTS, np.arange(_STARTS[0] - 1, _STARTS[-1] 
 
 def in_pandemic(day: Days) -> Flags:
     """Whether services are disturbed so much that they call off appointments for that reason."""
-    return activity(day) < PUT_OFF_BELOW
+    return (activity(day) < PUT_OFF_BELOW) & (day >= _EMERGENCY_POWERS)

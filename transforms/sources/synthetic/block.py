@@ -102,7 +102,7 @@ class Block:
 
     def is_aged(self, from_months: int, below_months: int | None = None) -> Flags:
         """Who is of such an age, in completed months, on the as-of date; the dead as if they lived."""
-        aged = self.people.birth <= months_before(self.as_of, from_months)
+        aged: Flags = self.people.birth <= months_before(self.as_of, from_months)
         if below_months is not None:
             aged &= self.people.birth > months_before(self.as_of, below_months)
         return aged
@@ -111,7 +111,8 @@ class Block:
         """Who lives here on the as-of date and has done so for so many months."""
         arrived = np.where(self.people.arrived == NEVER, self.people.birth, self.people.arrived)
         since_birth = self.people.arrived == NEVER
-        return self.is_here & (since_birth | (arrived <= months_before(self.as_of, months)))
+        settled: Flags = self.is_here & (since_birth | (arrived <= months_before(self.as_of, months)))
+        return settled
 
     @property
     def is_here(self) -> Flags:

@@ -16,9 +16,10 @@ from transforms.sources.synthetic.population import Population
 class Condition:
     """A lasting condition.
 
-    `codes` are weighted; those beginning with "icpc2:" or "snomed:" are of that system, the rest ICD-10. Prevalence rises with age as a
-    logistic curve: `peak` at the end, half of it at `middle` years. `male` is men's prevalence over women's,
-    `deprivation` the effect of one standard score on a log scale. `years` is how long it has lasted on average.
+    `codes` are weighted; those beginning with "icpc2:" or "snomed:" are of that system, the rest ICD-10. Prevalence
+    rises with age as a logistic curve: `peak` at the end, half of it at `middle` years. `male` is men's prevalence over
+    women's, `deprivation` the effect of one standard score on a log scale. `years` is how long it has lasted on
+    average.
     """
 
     codes: dict[str, float]
@@ -118,8 +119,8 @@ def onsets(rng: np.random.Generator, people: Population, deprivation: Floats, as
     found["type_2_diabetes"] = np.where(found["type_1_diabetes"] < NEVER, NEVER, found["type_2_diabetes"])
     found["diabetes"] = np.minimum(found["type_1_diabetes"], found["type_2_diabetes"])
     found["gestational_diabetes"] = np.where(found["diabetes"] < NEVER, NEVER, found["gestational_diabetes"])
-    for name, (condition, share, after) in CONSEQUENCES.items():
-        day = np.where(found[condition] < NEVER, found[condition] + after, NEVER)
+    for name, (cause, share, after) in CONSEQUENCES.items():
+        day = np.where(found[cause] < NEVER, found[cause] + after, NEVER)
         follows = (rng.random(len(age)) < share) & (day < people.last - _SETTLED_DAYS)
         found[name] = np.where(follows, day, NEVER).astype(np.int32)
     return found

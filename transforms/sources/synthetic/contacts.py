@@ -116,7 +116,7 @@ def child_clinic_contacts(block: Block) -> Rows:
 def as_planned(block: Block, rows: Rows) -> Rows:
     """The contacts, less those that would close what is planned to stay open or make somebody a risk client."""
     person, day, kind = rows.person, rows.days["event_date"], rows.words["contact"]
-    dropped = _is_channel("emergency")[kind] & (block.age[person] >= 74) & ~block.had_emergency[person]
+    dropped = _EMERGENCY[kind] & (block.age[person] >= 74) & ~block.had_emergency[person]
     dropped &= day > block.as_of - _EMERGENCIES_PLANNED_DAYS
     for name, days in FOLLOW_UP_DUE.items():
         course = block.courses[name]
@@ -154,15 +154,16 @@ def _lately(block: Block, rng: np.random.Generator, person: Places, days: int) -
     return working_day(block.as_of - (rng.random(len(person)) * room).astype(np.int32))
 
 
-def _is_channel(*channels: str) -> Flags:
-    return CONTACT.frame["channel"].is_in(channels).to_numpy()
+def _is(column: str, *values: str) -> Flags:
+    """Which words for contacts have one of the values in a column."""
+    found: Flags = CONTACT.frame[column].is_in(values).fill_null(value=False).to_numpy()
+    return found
 
 
-_MEETS_MEMORY = _is_channel("visit", "home") & ((CONTACT.frame["profession"] == "doctor") | (CONTACT.frame["service"] == "memory_clinic")).fill_null(
-    False
-).to_numpy()  # fmt: skip
-_REVIEWS = CONTACT.frame["code"].is_in([CONTACT.frame["code"][CONTACT["medication_review"]]]).fill_null(False).to_numpy()
-_AT_CHILD_CLINIC = (CONTACT.frame["service"] == "child_clinic").to_numpy()
+_MEETS_MEMORY = _is("channel", "visit", "home") & (_is("profession", "doctor") | _is("service", "memory_clinic"))
+_REVIEWS = _is("code", CONTACT.frame["code"][CONTACT["medication_review"]])
+_AT_CHILD_CLINIC = _is("service", "child_clinic")
+_EMERGENCY = _is("channel", "emergency")
 
 
 def _where(flags: Flags) -> Places:

@@ -15,6 +15,7 @@ from transforms.sources.synthetic.draws import (
     NEVER,
     Days,
     Flags,
+    Floats,
     Places,
     choose,
     date_of,
@@ -76,7 +77,7 @@ def courses_of(block: Block) -> Block:
     return replace(block, courses=courses)
 
 
-def _draw(rng: np.random.Generator, who: Flags, shares: Mapping[int, np.ndarray | float]) -> Places:
+def _draw(rng: np.random.Generator, who: Flags, shares: Mapping[int, Floats | float]) -> Places:
     """One of the states for each of `who`, with these chances."""
     state = np.full(len(who), NOTHING, dtype=np.int32)
     chance, below = rng.random(len(who)), np.zeros(len(who))
@@ -112,7 +113,11 @@ def _no_shows(block: Block, rng: np.random.Generator, long_here: Flags) -> Cours
 
 def _cancelled(block: Block, rng: np.random.Generator, long_here: Flags) -> Course:
     who = long_here & ~block.is_out_of_touch
-    shares = {OPEN: block.missed(_CANCELLED), CLOSED: _CANCELLED_REBOOKED, EXCLUDED: _NEED_ENDED}
+    shares: dict[int, Floats | float] = {
+        OPEN: block.missed(_CANCELLED),
+        CLOSED: _CANCELLED_REBOOKED,
+        EXCLUDED: _NEED_ENDED,
+    }
     day = block.as_of - whole(rng, 100, 715, block.size)
     return _course(_draw(rng, who, shares), day, _specialties(rng, block.size))
 
@@ -143,7 +148,12 @@ def _opioids(block: Block, rng: np.random.Generator) -> Course:
 def _mmr(block: Block, rng: np.random.Generator) -> Course:
     """The first dose: given, refused, contraindicated, or nothing recorded (open)."""
     missed = block.missed(_MMR_MISSED, 1.5)
-    shares = {OPEN: missed * 0.83, DECLINED: missed * 0.15, EXCLUDED: missed * 0.02, CLOSED: 1.0}
+    shares: dict[int, Floats | float] = {
+        OPEN: missed * 0.83,
+        DECLINED: missed * 0.15,
+        EXCLUDED: missed * 0.02,
+        CLOSED: 1.0,
+    }
     state = _draw(rng, np.ones(block.size, dtype=np.bool_), shares)
     return _course(state, working_day(block.people.birth + whole(rng, *_MMR_DAYS, block.size)))
 

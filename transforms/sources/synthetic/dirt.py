@@ -127,6 +127,9 @@ def _for_someone_else(block: Block, rng: np.random.Generator, rows: Rows) -> Row
         if name in ("event_date", "booked_date"):
             lived &= (days >= block.people.first[person]) & ((days <= block.last[person]) | (days > block.as_of))
     wrong = replace(wrong, person=person).with_words(is_retracted=np.ones(len(wrong), dtype=np.int32))
+    # It takes some days until somebody notices.
+    noticed = np.minimum(wrong.days["recorded_date"] + whole(rng, 1, 30, len(wrong)), block.as_of).astype(np.int32)
+    wrong = replace(wrong, days=wrong.days | {"recorded_date": noticed})
     return wrong.take(lived & block.is_resident[person])
 
 
@@ -144,9 +147,7 @@ def _under_former_code(block: Block, rows: Rows) -> NDArray[np.int64]:
     return np.flatnonzero(_first_day(rows) < np.where(changed == NEVER, -NEVER, changed)[rows.person])
 
 
-def _spelt_differently(
-    rng: np.random.Generator, table: str, rows: Rows, faults: dict[str, NDArray[np.int64]]
-) -> Rows:
+def _spelt_differently(rng: np.random.Generator, table: str, rows: Rows, faults: dict[str, NDArray[np.int64]]) -> Rows:
     if table == "measurement":
         return _other_values(rng, rows, faults)
     if table == "diagnosis":

@@ -16,8 +16,9 @@ def recorded_late(block: Block, care: str) -> Flags:
     """Who has had the care that seems to be missing."""
     if care not in _MEASURES:
         return np.zeros(block.size, dtype=np.bool_)
-    late = block.lacks[care] & (block.causes == CAUSE["recorded_late"]) & block.is_resident
-    return late & (block.people.first < block.as_of - _UNTIL_DAYS)
+    late: Flags = block.lacks[care] & (block.causes == CAUSE["recorded_late"]) & block.is_resident
+    late &= block.people.first < block.as_of - _UNTIL_DAYS
+    return late
 
 
 def late_care(block: Block) -> Rows:

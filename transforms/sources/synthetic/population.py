@@ -68,9 +68,7 @@ class Population:
         return Population(*(getattr(self, field.name)[start:stop] for field in fields(self)))
 
 
-def populate(
-    persons: int, years: int, as_of: int, seed: int, profile: Profile, *, is_dirty: bool = True
-) -> Population:
+def populate(persons: int, years: int, as_of: int, seed: int, profile: Profile, *, is_dirty: bool = True) -> Population:
     """Draw a population whose residents on the as-of date fit the profile by district, sex and age.
 
     Beside them stand those who have died or left within the years.

@@ -130,6 +130,13 @@ class SyntheticSource:
 
 def _faults(table: str, kind: str, codes: pl.Series) -> pl.DataFrame:
     """Faults of rows that have no key of their own."""
-    return codes.alias(PERSON_ID).to_frame().select(
-        pl.lit(table).alias("table"), pl.lit(kind).alias("kind"), PERSON_ID, pl.lit(None, pl.String).alias(RECORD_ID)
+    return (
+        codes.alias(PERSON_ID)
+        .to_frame()
+        .select(
+            pl.lit(table).alias("table"),
+            pl.lit(kind).alias("kind"),
+            PERSON_ID,
+            pl.lit(None, pl.String).alias(RECORD_ID),
+        )
     )

@@ -1,17 +1,17 @@
 """All tables of a block, from its plan."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from schemas.table import PERSON_ID, RECORD_ID
 from transforms.sources.synthetic import bookings, contacts, monitoring, treatment
 from transforms.sources.synthetic import vocabulary as words
 from transforms.sources.synthetic.block import Block
 from transforms.sources.synthetic.dirt import missing_districts, spoil
-from transforms.sources.synthetic.draws import NEVER, Days, Flags, recorded
+from transforms.sources.synthetic.draws import NEVER, Days, Flags, Places, recorded
 from transforms.sources.synthetic.identity import OID_PREFIX, wrong_check
 from transforms.sources.synthetic.late import late_care
 from transforms.sources.synthetic.planning import OUT_OF_TOUCH_DAYS
@@ -58,7 +58,7 @@ def tables_of(block: Block, codes: Codes, areas: tuple[str, ...]) -> BlockTables
         late.append(_late(table, drawn.take(~in_time), codes.own))
         spoilt = spoil(block, table, drawn if in_time.all() else drawn.take(in_time))
         frame = frame_of(spoilt.rows, table, spelt, vocabularies, block.number)
-        found = dict(spoilt.faults)
+        found: dict[str, NDArray[np.integer]] = dict(spoilt.faults)
         if table == "residence" and block.is_dirty:
             found |= {"retroactive_move": told_late, "missing_district": _nowhere(block, homes)}
         faults += [_faults(table, kind, frame, places) for kind, places in found.items()]
@@ -66,12 +66,12 @@ def tables_of(block: Block, codes: Codes, areas: tuple[str, ...]) -> BlockTables
     return BlockTables(frames, faults, late, gap_truth(block, codes.own))
 
 
-def _nowhere(block: Block, homes: Rows) -> Days:
+def _nowhere(block: Block, homes: Rows) -> Places:
     """Places of the rows from which the district was taken: the last residence of each such person."""
     return np.flatnonzero(missing_districts(block)[homes.person[: block.size]]).astype(np.int32)
 
 
-def _faults(table: str, kind: str, frame: pl.DataFrame, places: np.ndarray) -> pl.DataFrame:
+def _faults(table: str, kind: str, frame: pl.DataFrame, places: NDArray[np.integer]) -> pl.DataFrame:
     found = frame.select(PERSON_ID, RECORD_ID)[places]
     return found.select(pl.lit(table).alias("table"), pl.lit(kind).alias("kind"), PERSON_ID, RECORD_ID)
 
@@ -88,7 +88,7 @@ def _late(table: str, rows: Rows, codes: pl.Series) -> pl.DataFrame:
     )
 
 
-def _rows(block: Block) -> Mapping[str, Rows]:
+def _rows(block: Block) -> dict[str, Rows]:
     rounds = monitoring.rounds_of(block)
     booked = bookings.appointments(block)
     kept = booked.take(_in_touch(block, booked))

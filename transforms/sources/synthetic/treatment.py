@@ -7,11 +7,11 @@ import numpy as np
 
 from transforms.sources.synthetic.block import CLOSED, DECLINED, EXCLUDED, OPEN, Block
 from transforms.sources.synthetic.conditions import ACUTE_CODES, CONDITIONS, CONSEQUENCE_CODES, CONSEQUENCES
+from transforms.sources.synthetic.courses import NEW_ILLNESS, SEASON_DAYS, season_start
 from transforms.sources.synthetic.draws import (
     DAYS_A_YEAR,
     NEVER,
     Days,
-    Flags,
     Places,
     arrivals,
     choose,
@@ -21,7 +21,6 @@ from transforms.sources.synthetic.draws import (
     whole,
     working_day,
 )
-from transforms.sources.synthetic.courses import NEW_ILLNESS, SEASON_DAYS, season_start
 from transforms.sources.synthetic.planning import CARES, RESTRICTIONS, SERVICES
 from transforms.sources.synthetic.rows import Rows, joined, rows_of
 from transforms.sources.synthetic.vocabulary import (
@@ -180,7 +179,8 @@ def _periods(block: Block, word: str, places: dict[str, int]) -> Rows:
     for name, place in places.items():
         first, last = block.periods[name]
         person = np.flatnonzero(first <= block.as_of).astype(np.int32)
-        parts.append(rows_of(person, first[person], **{"end_date": last[person], word: place}))
+        columns: dict[str, Days | Places | int] = {"end_date": last[person], word: place}
+        parts.append(rows_of(person, first[person], **columns))
     return joined(parts)
 
 

@@ -91,9 +91,7 @@ def _lasting(block: Block) -> dict[str, _Planned]:
     psychosis = adult & block.has("psychosis")
     checks = ("hba1c", "blood_pressure", "ldl", "kidneys", "feet", "weight")
     frail = block.is_aged(75 * 12) & (
-        block.is_in("home_care")
-        | (np.sum([block.has(name) for name in _CHRONIC], axis=0) >= 2)
-        | block.had_emergency
+        block.is_in("home_care") | (np.sum([block.has(name) for name in _CHRONIC], axis=0) >= 2) | block.had_emergency
     )
     cared_for = out | block.is_in("round_the_clock_care")
     no_opioids = out | block.has("cancer") | block.has("intractable_pain")
@@ -113,7 +111,9 @@ def _lasting(block: Block) -> dict[str, _Planned]:
             block.is_aged(60 * 12) & block.has("dementia"), out, lacks["memory_review"]
         ),
         "frail_no_contact": _state(frail, cared_for, block.is_out_of_touch),
-        "opioid_no_review": _state(adult & (opioid.state != NOTHING) & (block.last > block.as_of - 60), no_opioids, opioid.state == OPEN),
+        "opioid_no_review": _state(
+            adult & (opioid.state != NOTHING) & (block.last > block.as_of - 60), no_opioids, opioid.state == OPEN
+        ),
     }
     care = {
         "diabetes_hba1c_missing": "hba1c",
@@ -230,5 +230,3 @@ def _frame(block: Block, codes: pl.Series, indicator: str, planned: _Planned) ->
             "is_eligible": eligible,
         }
     ).with_columns(is_open=pl.when("is_eligible").then(pl.col("status") == "open"))
-
-
