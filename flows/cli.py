@@ -55,7 +55,16 @@ def run(arguments: Sequence[str]) -> int:
 def _synth(given: argparse.Namespace, layout: Layout) -> None:
     from flows.synth import write_synthetic_feed
 
-    rows = write_synthetic_feed(given.persons, given.years, given.as_of, given.seed, given.areas, given.out)
+    rows = write_synthetic_feed(
+        given.persons,
+        given.years,
+        given.as_of,
+        given.seed,
+        given.areas,
+        given.out,
+        deltas=given.deltas,
+        dirt=not given.clean,
+    )
     _print(f"{given.out}: {rows:,} rows, and truth/ beside them")
 
 
@@ -233,6 +242,14 @@ def _parser() -> argparse.ArgumentParser:
     made = command("synth", _synth, "Write a generated source feed, and the truth about it beside it.")
     made.add_argument("--persons", type=_positive, required=True, metavar="N")
     made.add_argument("--out", type=Path, required=True, metavar="DIR")
+    made.add_argument(
+        "--deltas",
+        type=_positive,
+        default=0,
+        metavar="N",
+        help="DIR/base of N days ago, and DIR/delta-DATE a day since",
+    )
+    made.add_argument("--clean", action="store_true", help="without faults")
     dated(made)
     generator(made)
 

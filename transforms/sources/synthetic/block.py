@@ -1,57 +1,45 @@
-"""A block of persons, and what is planned for it before any row is drawn: conditions, lasting services, missed care."""
+"""A block of persons, and what is planned for it before any row is drawn."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from transforms.sources.synthetic.conditions import onsets
-from transforms.sources.synthetic.draws import DAYS_A_YEAR, NEVER, Days, Flags, Floats, stream, whole
+from transforms.sources.synthetic.draws import DAYS_A_YEAR, NEVER, Days, Flags, Floats, Places, months_before, stream
 from transforms.sources.synthetic.population import Population
-from transforms.sources.synthetic.profile import Profile
 
 BLOCK_PERSONS = 10_000
 """Persons drawn together. Part of what the seed means: another size would draw other rows."""
+DEPRIVATION_EFFECT = 0.25
+"""What one standard score of deprivation adds to the logarithm of a missed share."""
+NOTHING, OPEN, CLOSED, EXCLUDED, DECLINED = 0, 1, 2, 3, 4
+"""States of a planned course of events on the as-of date."""
 
 
 @dataclass(frozen=True)
-class Gap:
-    """Care that some persons with a condition miss.
+class Course:
+    """A planned course of events, one entry per person: how it stands on the as-of date and the day it began.
 
-    `share` of them where deprivation and strain are average; for them nothing of the kind is drawn within the last
-    `days` before the as-of date. Those who do not miss it get it once for certain, well within the look-back.
+    `kind` is a place in a vocabulary, where the course has one.
     """
 
-    condition: str
-    share: float
-    days: int
+    state: Places
+    day: Days
+    kind: Places
 
-
-GAPS = {
-    "hba1c": Gap("diabetes", 0.17, 410),
-    "blood_pressure": Gap("hypertension", 0.19, 410),
-    "ldl": Gap("arterial_disease", 0.26, 410),
-    "statin": Gap("arterial_disease", 0.30, 220),
-    "spirometry": Gap("copd", 0.33, 780),
-    "influenza": Gap("copd", 0.38, 365),
-    "bmi": Gap("psychosis", 0.28, 470),
-    "memory_review": Gap("dementia", 0.25, 470),
-    "opioid_review": Gap("chronic_pain", 0.35, 220),
-}
-CERTAIN_WITHIN = 330
-"""Days before the as-of date within which care that is not missed is given for certain."""
-MMR_MISSED = 0.055
-OUT_OF_TOUCH, OUT_OF_TOUCH_AGE, OUT_OF_TOUCH_DAYS = 0.05, 75, 430
-"""Share of those aged 75 or more, not in a lasting service, whom no professional has met for so many days."""
-DEPRIVATION_EFFECT = 0.25
-"""What one standard score of deprivation adds to the logarithm of a missed share."""
+    def of(self, *states: int) -> Places:
+        """Who has a course in one of these states."""
+        return np.flatnonzero(np.isin(self.state, states)).astype(np.int32)
 
 
 @dataclass(frozen=True)
 class Block:
     """Some persons and what is planned for them; one entry per person in every array.
 
-    `onset` holds first days by condition, `services` first and last days by lasting service, `lacks` who misses which
-    care. Rows are drawn from `start` to `as_of`.
+    `onset` holds first days by condition, `periods` first and last days by lasting service and by restriction, `lacks`
+    who misses which care, `causes` why, as places in `vocabulary.CAUSES`, `due` when it should have been given, and
+    `courses` what is planned event by event. Rows are drawn from `start` to `as_of`; `is_dirty` says whether with
+    faults.
     """
 
     number: int
@@ -62,9 +50,14 @@ class Block:
     deprivation: Floats
     strain: Floats
     onset: dict[str, Days]
-    services: dict[str, tuple[Days, Days]]
-    lacks: dict[str, Flags]
-    is_out_of_touch: Flags
+    is_dirty: bool = True
+    periods: Mapping[str, tuple[Days, Days]] = field(default_factory=dict)
+    lacks: Mapping[str, Flags] = field(default_factory=dict)
+    courses: Mapping[str, Course] = field(default_factory=dict)
+    causes: Places = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
+    due: Days = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
+    is_out_of_touch: Flags = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
+    had_emergency: Flags = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
 
     @property
     def size(self) -> int:
@@ -97,64 +90,36 @@ class Block:
         """The random numbers of one part of the block."""
         return stream(self.seed, part, self.number)
 
-    def has(self, condition: str) -> Flags:
-        """Who has the condition by the as-of date."""
-        return self.onset[condition] <= self.as_of
+    def has(self, *conditions: str) -> Flags:
+        """Who has one of the conditions by the as-of date."""
+        found: Flags = np.min([self.onset[name] for name in conditions], axis=0) <= self.as_of
+        return found
+
+    def is_in(self, period: str) -> Flags:
+        """Whose period includes the as-of date."""
+        first, last = self.periods[period]
+        return (first <= self.as_of) & (last >= self.as_of)
+
+    def is_aged(self, from_months: int, below_months: int | None = None) -> Flags:
+        """Who is of such an age, in completed months, on the as-of date; the dead as if they lived."""
+        aged: Flags = self.people.birth <= months_before(self.as_of, from_months)
+        if below_months is not None:
+            aged &= self.people.birth > months_before(self.as_of, below_months)
+        return aged
+
+    def is_settled(self, months: int = 12) -> Flags:
+        """Who lives here on the as-of date and has done so for so many months."""
+        arrived = np.where(self.people.arrived == NEVER, self.people.birth, self.people.arrived)
+        since_birth = self.people.arrived == NEVER
+        settled: Flags = self.is_here & (since_birth | (arrived <= months_before(self.as_of, months)))
+        return settled
+
+    @property
+    def is_here(self) -> Flags:
+        """Who is alive and lives here on the as-of date; the day of death or leaving is the last."""
+        here: Flags = np.minimum(self.people.death, self.people.left) >= self.as_of
+        return here
 
     def missed(self, share: float, effect: float = 1.0) -> Floats:
         """Each person's chance to miss care that `share` miss where deprivation and strain are average."""
         return np.minimum(share * np.exp(effect * (DEPRIVATION_EFFECT * self.deprivation + self.strain)), 0.9)
-
-
-def plan(number: int, people: Population, profile: Profile, years: int, as_of: int, seed: int) -> Block:
-    """Decide for one block of persons who has what and who misses what."""
-    deprivation = profile.deprivation[people.area]
-    onset = onsets(stream(seed, "conditions", number), people, deprivation, as_of)
-    block = Block(
-        number=number,
-        seed=seed,
-        start=int(as_of - years * DAYS_A_YEAR),
-        as_of=as_of,
-        people=people,
-        deprivation=deprivation,
-        strain=profile.strain[people.area],
-        onset=onset,
-        services={},
-        lacks={},
-        is_out_of_touch=np.zeros(len(people.birth), dtype=np.bool_),
-    )
-    block = replace(block, services=_services(block))
-    rng = block.rng("gaps")
-    unserved = np.all([first == NEVER for first, _ in block.services.values()], axis=0)
-    old = block.age >= OUT_OF_TOUCH_AGE
-    out_of_touch = old & unserved & (rng.random(block.size) < block.missed(OUT_OF_TOUCH))
-    lacks = {
-        name: block.has(gap.condition) & (out_of_touch | (rng.random(block.size) < block.missed(gap.share)))
-        for name, gap in GAPS.items()
-    }
-    lacks["mmr"] = rng.random(block.size) < block.missed(MMR_MISSED, 1.5)
-    return replace(block, lacks=lacks, is_out_of_touch=out_of_touch)
-
-
-def _services(block: Block) -> dict[str, tuple[Days, Days]]:
-    """First and last days of lasting services; they end with the person's last day at the latest."""
-    rng, age, people, size = block.rng("services"), block.age, block.people, block.size
-    never = np.full(size, NEVER, dtype=np.int32)
-    gone = np.where(people.last < block.as_of, people.last, never)
-
-    def lasting(has: Flags, longest: int, ended: float) -> tuple[Days, Days]:
-        first = np.maximum(people.last - whole(rng, 20, longest, size), people.first)
-        over = np.where(rng.random(size) < ended, first + whole(rng, 15, longest, size), never)
-        last = np.where(over <= people.last, over, gone)
-        return np.where(has, first, never), np.where(has, last, never)
-
-    frailty = 1 / (1 + np.exp((86 - age) / 4)) * np.where(block.has("dementia"), 1.6, 0.8)
-    institution = rng.random(size) < 0.16 * frailty * (age >= 65)
-    dying = (people.death < NEVER) & (age >= 40) & (rng.random(size) < 0.25)
-    treated = block.has("psychosis") | block.has("depression") | block.has("cancer")
-    return {
-        "home_care": lasting((rng.random(size) < 0.38 * frailty) & (age >= 65) & ~institution, 1500, 0.2),
-        "round_the_clock_care": lasting(institution, 900, 0.0),
-        "palliative_care": lasting(dying | (block.has("cancer") & (rng.random(size) < 0.02)), 160, 0.0),
-        "specialist_care": lasting(treated & (rng.random(size) < 0.1), 600, 0.5),
-    }

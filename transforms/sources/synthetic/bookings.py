@@ -1,23 +1,28 @@
-"""Appointments and requests to be called back: kept, missed, cancelled, booked again or not."""
+"""Appointments: kept, missed, cancelled by either side, booked again or not."""
 
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
-from transforms.sources.synthetic.block import Block
+from transforms.sources.synthetic.activity import activity, in_pandemic
+from transforms.sources.synthetic.block import CLOSED, EXCLUDED, OPEN, Block, Course
+from transforms.sources.synthetic.courses import QUIET_BEFORE_NO_SHOW
 from transforms.sources.synthetic.draws import NEVER, Days, Flags, Places, arrivals, choose, whole, working_day
-from transforms.sources.synthetic.monitoring import in_pandemic
+from transforms.sources.synthetic.monitoring import Rounds
 from transforms.sources.synthetic.rows import Rows, joined, rows_of
-from transforms.sources.synthetic.vocabulary import CONTACT, OUTCOME, REASON, REQUEST, SPECIALTIES, SPECIALTY, STATUS
+from transforms.sources.synthetic.vocabulary import CAUSE, CONTACT, REASON, SPECIALTIES, SPECIALTY, STATUS
 
 BOOKED_AHEAD_DAYS = 120
-_NO_SHOW, _CANCELLED_BY_CLIENT, _CANCELLED_BY_PROVIDER, _PROVIDER_IN_PANDEMIC = 0.035, 0.07, 0.03, 0.2
+_NO_SHOW, _CANCELLED_BY_CLIENT, _CANCELLED_BY_PROVIDER, _PROVIDER_IN_PANDEMIC = 0.035, 0.07, 0.03, 0.5
+"""Shares of appointments; the last is what a stop of all activity would add to the one before."""
 _NOT_BOOKED_AGAIN = 0.33
 _CLIENT_REASONS = {"illness": 4.0, "client_request": 4, "need_ended": 2, "other": 1}
 _PROVIDER_REASONS = {"capacity": 6.0, "illness": 2, "other": 1}
-_WITHDRAWN, _DUPLICATE, _LATE, _NOT_REACHED = 0.025, 0.02, 0.1, 0.04
-_ANSWERED_AFTER = {0: 45.0, 1: 30, 2: 15, 3: 10}
-"""Calendar days until a request that is not late is answered."""
+_PLANNED_CANCELLATIONS = (760, 85)
+"""Days before the as-of date between which the services cancel for want of capacity only where it is planned."""
+_SERVICE = SPECIALTY.frame["service"].rank("dense").to_numpy().astype(np.int32)
+"""The service of a specialty, as a number."""
 
 
 def appointments(block: Block) -> Rows:
@@ -32,7 +37,40 @@ def appointments(block: Block) -> Rows:
     person, day, booked = person[known], working_day(day[known]), booked[known]
     specialty = choose(rng, {SPECIALTY[name]: place[2] for name, place in SPECIALTIES.items()}, len(person))
     first = _kept_or_not(block, rng, person, day, np.minimum(booked, day), specialty)
-    return joined([first, _booked_again(block, rng, first)])
+    drawn = _unplanned(block, joined([first, _booked_again(block, rng, first)]))
+    return joined([drawn, *_planned(block, rng)])
+
+
+def round_appointments(block: Block, rounds: Rounds) -> Rows:
+    """The appointment of each round of follow-up: attended, or cancelled by the services for the pandemic."""
+    rng, size = block.rng("round appointments"), len(rounds.day)
+    day = working_day(rounds.day)
+    booked = np.maximum(day - whole(rng, 5, 60, size), block.first[rounds.person])
+    status = np.where(rounds.is_held, STATUS["attended"], STATUS["cancelled_by_provider"]).astype(np.int32)
+    reason = np.where(rounds.is_held, REASON[""], REASON["illness"]).astype(np.int32)
+    reason[~rounds.is_held & in_pandemic(day)] = REASON["pandemic"]
+    rows = rows_of(
+        rounds.person,
+        day,
+        booked_date=np.minimum(booked, day),
+        status_date=day,
+        status=status,
+        reason=reason,
+        specialty=SPECIALTY["nursing"],
+    )
+    return _unplanned(block, rows)
+
+
+def follow_up_fails(block: Block) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whose missing follow-up has an appointment that the person missed, and one that was cancelled.
+
+    Not where a course of missed or cancelled appointments is planned for the person anyway.
+    """
+    lacking = np.any([block.lacks[name] for name in ("hba1c", "blood_pressure", "ldl", "spirometry")], axis=0)
+    lacking &= block.is_resident & ~block.is_out_of_touch & (block.people.first < block.as_of - 420)
+    free = (block.courses["no_shows"].state == 0) & (block.courses["cancelled"].state == 0)
+    cancels = np.isin(block.causes, [CAUSE["cancelled_by_client"], CAUSE["cancelled_by_provider"]])
+    return lacking & free & (block.causes == CAUSE["no_show"]), lacking & free & cancels
 
 
 def appointment_contacts(booked: Rows) -> Rows:
@@ -44,30 +82,79 @@ def appointment_contacts(booked: Rows) -> Rows:
     return rows_of(attended.person, attended.days["event_date"], contact=contact[attended.words["specialty"]])
 
 
-def contact_requests(block: Block) -> Rows:
-    """Requests to be called back, answered within three days, later or not at all."""
-    rng = block.rng("requests")
-    yearly = np.where(block.age < 65, 0.4, 0.65) * np.exp(0.1 * block.deprivation)
-    person, day = arrivals(rng, yearly, block.first, block.last)
-    day = working_day(day)
-    size = len(person)
-    kind = choose(rng, {place: 30.0 if place < 3 else 4.0 for place in REQUEST.place.values()}, size)
-    wait = choose(rng, _ANSWERED_AFTER, size)
-    late = rng.random(size) < block.missed(_LATE)[person]
-    wait[late] = whole(rng, 6, 30, int(late.sum()))
-    outcome = np.full(size, OUTCOME["answered"], dtype=np.int32)
-    edges = np.cumsum([_WITHDRAWN, _DUPLICATE, _NOT_REACHED])
-    for name, chosen in zip(
-        ("withdrawn", "duplicate", "not_reached"), _split(rng.random(size), edges.tolist()), strict=True
-    ):
-        outcome[chosen] = OUTCOME[name]
-    answered = day + wait
-    # Answers fall on working days; one due on a weekend is given on the Monday.
-    answered += np.array([0, 0, 2, 1, 0, 0, 0], dtype=np.int32)[answered % 7]
-    is_open = (answered > block.last[person]) & (outcome == OUTCOME["answered"])
-    outcome[is_open] = OUTCOME[""]
-    answered[outcome != OUTCOME["answered"]] = NEVER
-    return rows_of(person, day, answered_date=answered, request=kind, outcome=outcome)
+def _unplanned(block: Block, rows: Rows) -> Rows:
+    """The rows, less whatever would change how a planned course ends."""
+    status, reason = rows.words["status"].copy(), rows.words["reason"].copy()
+    day, person = rows.days["event_date"], rows.person
+    # A person misses one appointment a year at most where nothing else is planned.
+    missed_follow_up, cancelled_follow_up = follow_up_fails(block)
+    lately = np.flatnonzero((status == STATUS["no_show"]) & (day > block.as_of - QUIET_BEFORE_NO_SHOW))
+    _, one = np.unique(person[lately], return_index=True)
+    extra = np.ones(len(lately), dtype=np.bool_)
+    extra[one] = (block.courses["no_shows"].state[person[lately[one]]] > 0) | missed_follow_up[person[lately[one]]]
+    status[lately[extra]], reason[lately[extra]] = STATUS["cancelled_by_client"], REASON["illness"]
+    early, late = (block.as_of - days for days in _PLANNED_CANCELLATIONS)
+    when = rows.days["status_date"]
+    planned = (status == STATUS["cancelled_by_provider"]) & (when > early) & (when < late)
+    reason[planned & np.isin(reason, [REASON["capacity"], REASON["pandemic"]])] = REASON["illness"]
+    rows = rows.with_words(status=status, reason=reason)
+    specialty = rows.words["specialty"]
+    cancelled, no_shows = block.courses["cancelled"], block.courses["no_shows"]
+    in_the_way = (specialty == cancelled.kind[person]) & (day >= cancelled.day[person])
+    same_service = _SERVICE[specialty] == _SERVICE[no_shows.kind[person]]
+    in_the_way |= same_service & (day >= no_shows.day[person] - 70)
+    nursing = specialty == SPECIALTY["nursing"]
+    in_the_way |= nursing & cancelled_follow_up[person] & (day >= block.due[person] - 40)
+    return rows.take(~in_the_way)
+
+
+def _planned(block: Block, rng: np.random.Generator) -> list[Rows]:
+    """The appointments of planned courses."""
+    cancelled, no_shows = block.courses["cancelled"], block.courses["no_shows"]
+    parts = []
+    for course, status, reason in ((cancelled, "cancelled_by_provider", "capacity"), (no_shows, "no_show", "")):
+        person = course.of(OPEN, CLOSED, EXCLUDED)
+        again, ended = course.of(CLOSED), course.of(EXCLUDED)
+        is_no_show = status == "no_show"
+        ahead = np.zeros(len(person), dtype=np.int32) if is_no_show else whole(rng, 0, 20, len(person))
+        parts.append(_row(course, person, -whole(rng, 10, 60, len(person)), ahead, status, reason))
+        parts.append(_row(course, again, whole(rng, 0, 4, len(again)), whole(rng, 8, 48, len(again)), "attended", ""))
+        parts.append(_row(course, ended, whole(rng, 1, 9, len(ended)), 30, "cancelled_by_client", "need_ended"))
+        if is_no_show:
+            earlier = Course(course.state, course.day - whole(rng, 20, 50, block.size), course.kind)
+            parts.append(_row(earlier, person, -whole(rng, 5, 40, len(person)), 0, status, reason))
+    missed, called_off = follow_up_fails(block)
+    nursing = np.full(block.size, SPECIALTY["nursing"], dtype=np.int32)
+    due = Course(missed.astype(np.int32), working_day(block.due), nursing)
+    parts.append(_row(due, due.of(1), -whole(rng, 10, 60, int(missed.sum())), 0, "no_show", ""))
+    for by, reason in (("client", "illness"), ("provider", "capacity")):
+        person = np.flatnonzero(called_off & (block.causes == CAUSE[f"cancelled_by_{by}"])).astype(np.int32)
+        day = whole(rng, 0, 10, len(person))
+        parts.append(_row(due, person, -whole(rng, 10, 60, len(person)), day, f"cancelled_by_{by}", reason))
+    return parts
+
+
+def _row(course: Course, person: Places, booked: Days, ahead: Days | int, status: str, reason: str) -> Rows:
+    """One appointment for each person, booked and held so many days after the course's day.
+
+    A cancellation happens on the course's day, the rest on the day of the appointment.
+    """
+    begin = course.day[person]
+    day = working_day(begin + ahead + 6) if status != "no_show" else begin + ahead
+    settled = begin if status == "cancelled_by_provider" or status == "cancelled_by_client" else day
+    if reason == "need_ended":
+        settled = begin + 12
+    reasons = np.full(len(person), REASON[reason], dtype=np.int32)
+    reasons[in_pandemic(settled) & (reason == "capacity")] = REASON["pandemic"]
+    return rows_of(
+        person,
+        day,
+        booked_date=begin + booked,
+        status_date=settled.astype(np.int32),
+        status=STATUS[status],
+        reason=reasons,
+        specialty=course.kind[person],
+    )
 
 
 def _kept_or_not(
@@ -76,7 +163,7 @@ def _kept_or_not(
     size, chance = len(person), rng.random(len(person))
     prone = np.exp(1.3 * block.has("substance_use") + 0.8 * block.has("psychosis") + 0.5 * (block.age < 40))
     no_show = np.minimum(block.missed(_NO_SHOW) * prone, 0.5)[person]
-    by_provider = np.where(in_pandemic(day), _PROVIDER_IN_PANDEMIC, _CANCELLED_BY_PROVIDER)
+    by_provider = _CANCELLED_BY_PROVIDER + _PROVIDER_IN_PANDEMIC * np.maximum(1 - activity(day), 0)
     missed, by_client, cancelled = _split(
         chance, [no_show, no_show + _CANCELLED_BY_CLIENT, no_show + _CANCELLED_BY_CLIENT + by_provider]
     )

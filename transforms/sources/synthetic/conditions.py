@@ -16,9 +16,10 @@ from transforms.sources.synthetic.population import Population
 class Condition:
     """A lasting condition.
 
-    `codes` are weighted; those beginning with "icpc2:" are ICPC-2, the rest ICD-10. Prevalence rises with age as a
-    logistic curve: `peak` at the end, half of it at `middle` years. `male` is men's prevalence over women's,
-    `deprivation` the effect of one standard score on a log scale. `years` is how long it has lasted on average.
+    `codes` are weighted; those beginning with "icpc2:" or "snomed:" are of that system, the rest ICD-10. Prevalence
+    rises with age as a logistic curve: `peak` at the end, half of it at `middle` years. `male` is men's prevalence over
+    women's, `deprivation` the effect of one standard score on a log scale. `years` is how long it has lasted on
+    average.
     """
 
     codes: dict[str, float]
@@ -73,6 +74,20 @@ CONDITIONS = {
     "gestational_diabetes": Condition({"O24.4": 1}, 0.035, 28, 2, 4, youngest=22, oldest=46, male=0.0),
 }
 
+CONSEQUENCES = {
+    "diabetes_in_remission": ("type_2_diabetes", 0.02, 700),
+    "statin_intolerance": ("arterial_disease", 0.04, 100),
+    "intractable_pain": ("chronic_pain", 0.03, 200),
+}
+"""What may follow a condition: in which share, and after how many days."""
+CONSEQUENCE_CODES = {
+    "diabetes_in_remission": "snomed:703136005",
+    "statin_intolerance": "Y52.6",
+    "intractable_pain": "R52.1",
+}
+_SETTLED_DAYS = 35
+"""Nothing lasting begins in the last so many days: what it calls for could not have been given yet."""
+
 ACUTE_CODES = {
     "J06.9": 10, "J20.9": 3, "J03.9": 2, "H66.9": 2, "N30.0": 4, "A09": 3, "L20.9": 2, "S93.4": 3, "S61.0": 2,
     "M54.5": 5, "M75.1": 2, "R10.4": 4, "R51": 3, "R05": 2, "K21.9": 2, "K59.0": 1, "H10.9": 2, "L03.1": 1,
@@ -99,8 +114,13 @@ def onsets(rng: np.random.Generator, people: Population, deprivation: Floats, as
         day = people.last - 1 - back
         early = (day < youngest) | (day < people.birth)
         day = np.where(early, between(rng, np.maximum(youngest, people.birth), people.last), day)
+        day = np.where(day > people.last - _SETTLED_DAYS, np.maximum(day - _SETTLED_DAYS, people.birth), day)
         found[name] = np.where(has & (day <= people.last), day, NEVER).astype(np.int32)
     found["type_2_diabetes"] = np.where(found["type_1_diabetes"] < NEVER, NEVER, found["type_2_diabetes"])
     found["diabetes"] = np.minimum(found["type_1_diabetes"], found["type_2_diabetes"])
     found["gestational_diabetes"] = np.where(found["diabetes"] < NEVER, NEVER, found["gestational_diabetes"])
+    for name, (cause, share, after) in CONSEQUENCES.items():
+        day = np.where(found[cause] < NEVER, found[cause] + after, NEVER)
+        follows = (rng.random(len(age)) < share) & (day < people.last - _SETTLED_DAYS)
+        found[name] = np.where(follows, day, NEVER).astype(np.int32)
     return found

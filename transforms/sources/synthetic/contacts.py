@@ -4,9 +4,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from transforms.sources.synthetic.block import GAPS, Block
+from transforms.sources.synthetic.activity import HIGHEST, activity
+from transforms.sources.synthetic.block import CLOSED, OPEN, Block
+from transforms.sources.synthetic.courses import CHILD_CHECKS, FOLLOW_UP_DUE
 from transforms.sources.synthetic.draws import Days, Flags, Places, arrivals, choose, spaced, whole, working_day
-from transforms.sources.synthetic.monitoring import in_pandemic
+from transforms.sources.synthetic.planning import CARES, CERTAIN_WITHIN
 from transforms.sources.synthetic.rows import Rows, joined, rows_of
 from transforms.sources.synthetic.vocabulary import CONTACT
 
@@ -27,30 +29,29 @@ _OLD = {
 }  # fmt: skip
 """Everyday contacts, weighted, of those under 16, of 16 to 64 and of 65 or more years."""
 _MEETING = ("visit", "home", "other")
-_PUT_OFF_MEETING, _PUT_OFF_EMERGENCY, _BY_PHONE = 0.4, 0.2, 0.35
-"""Shares in the pandemic: meetings and emergencies that do not take place, and such meetings held by phone."""
-
-CHILD_VISITS = {"four_months": (105, 135), "eighteen_months": (500, 600), "four_years": (1400, 1600)}
-"""Ages in days between which the extensive health examinations of the child clinic take place."""
-_CHILD_CLINIC_BASICS = (14, 42, 61, 91, 152, 182, 243, 365, 730, 1095)
-_CHILD_VISIT_MISSED = 0.09
-_NO_FOLLOW_UP = {"depression": 0.28, "substance_use": 0.38}
+_BY_PHONE = 0.35
+"""Share of meetings put off in the pandemic that are held by phone."""
+_CHILD_CLINIC_BASICS = (14, 42, 61, 182, 243, 365, 730, 1095)
+"""Ages in days of the child clinic's ordinary visits."""
+_EMERGENCIES_PLANNED_DAYS = 760
+"""Days before the as-of date in which the old go to an emergency department only where that is planned."""
 
 
 def everyday_contacts(block: Block) -> Rows:
     """Contacts of no particular reason, by age and deprivation; fewer meetings and more calls in the pandemic."""
     rng, age = block.rng("everyday contacts"), block.age
     yearly = np.select([age < 2, age < 16, age < 65, age < 75, age < 85], [1.6, 2.9, 3.2, 4.3, 5.6], 7.0)
-    person, day = arrivals(rng, yearly * np.exp(0.1 * block.deprivation), block.first, block.last)
+    person, day = arrivals(rng, HIGHEST * yearly * np.exp(0.1 * block.deprivation), block.first, block.last)
     kind = np.zeros(len(person), dtype=np.int32)
     for weights, has in ((_CHILD, age < 16), (_ADULT, (age >= 16) & (age < 65)), (_OLD, age >= 65)):
         of_age = has[person]
         kind[of_age] = choose(rng, {CONTACT[name]: weight for name, weight in weights.items()}, int(of_age.sum()))
     channel = CONTACT.frame["channel"]
     meets, is_emergency = (channel.is_in(_MEETING)).to_numpy()[kind], (channel == "emergency").to_numpy()[kind]
-    pandemic, chance = in_pandemic(day), rng.random(len(day))
-    off = pandemic & ((meets & (chance < _PUT_OFF_MEETING)) | (is_emergency & (chance < _PUT_OFF_EMERGENCY)))
-    by_phone = off & meets & (rng.random(len(day)) < _BY_PHONE)
+    level, chance = activity(day), rng.random(len(day))
+    kept = np.where(meets, level, np.minimum(np.where(is_emergency, (1 + level) / 2, 1.0), 1.0)) / HIGHEST
+    off = chance >= kept
+    by_phone = off & meets & (level < 1) & (rng.random(len(day)) < _BY_PHONE)
     kind[by_phone] = CONTACT["nurse_phone"]
     day = np.where(is_emergency, day, working_day(day))
     return rows_of(person, day, contact=kind).take(~off | by_phone)
@@ -61,46 +62,81 @@ def follow_up_contacts(block: Block) -> Rows:
     rng = block.rng("follow-up contacts")
     parts = []
     for condition, after, contacts in (
-        ("depression", (10, 56), {"mental_health_visit": 3, "mental_health_phone": 2, "therapy_chat": 1}),
-        ("substance_use", (1, 30), {"substance_visit": 3, "substance_social": 1}),
+        ("depression", (14, 45), {"mental_health_visit": 3, "mental_health_phone": 2, "therapy_chat": 1}),
+        ("substance_use", (2, 25), {"substance_visit": 3, "substance_social": 1}),
     ):
-        person = _where(block.has(condition) & (rng.random(block.size) > block.missed(_NO_FOLLOW_UP[condition])))
+        person = _where(block.has(condition))
         for later in (0, 30, 75):
             day = block.onset[condition][person] + whole(rng, *after, len(person)) + later
             parts.append(_contacts(rng, person, day, contacts))
-    seeing, day = arrivals(rng, np.where(block.has("substance_use"), 0.9, 0.0), block.first, block.last)
-    parts.append(_contacts(rng, seeing, day, {"substance_visit": 3, "emergency": 2, "substance_social": 1}))
-    for lack, condition, contacts, yearly in (
-        ("memory_review", "dementia", {"memory_visit": 2, "memory_doctor": 1}, 1.0),
-        ("opioid_review", "chronic_pain", {"medication_review": 3, "medication_review_phone": 1}, 2.6),
+    seeing, day = arrivals(rng, np.where(block.has("substance_use"), 0.6, 0.0), block.first, block.last)
+    parts.append(_contacts(rng, seeing, day, {"substance_visit": 3, "substance_social": 1}))
+    on_opioids = block.courses["opioid"].state > 0
+    for has, contacts, yearly, certain in (
+        (block.has("dementia"), {"memory_visit": 2, "memory_doctor": 1}, 1.0, CERTAIN_WITHIN),
+        (on_opioids, {"medication_review": 3, "medication_review_phone": 1}, 2.6, 165),
     ):
-        person, day = arrivals(rng, np.where(block.has(condition), yearly, 0.0), block.first, block.last)
-        kept = ~(block.lacks[lack][person] & (day > block.as_of - GAPS[lack].days))
-        parts.append(_contacts(rng, person[kept], day[kept], contacts))
+        person, day = arrivals(rng, np.where(has, yearly, 0.0), block.first, block.last)
+        parts.append(_contacts(rng, person, day, contacts))
+        person = _where(has)
+        parts.append(_contacts(rng, person, _lately(block, rng, person, certain), contacts))
     return joined(parts)
+
+
+def old_age_contacts(block: Block) -> Rows:
+    """Those of 75 and over are called at least once a year, and some have been to an emergency department."""
+    rng = block.rng("old age")
+    old = _where(block.age >= 74)
+    hurt = _where(block.had_emergency)
+    day = block.as_of - whole(rng, 440, 700, len(hurt))
+    return joined(
+        [
+            _contacts(rng, old, _lately(block, rng, old, CERTAIN_WITHIN), {"nurse_phone": 1}),
+            rows_of(hurt, day, contact=CONTACT["emergency"]),
+        ]
+    )
 
 
 def child_clinic_contacts(block: Block) -> Rows:
-    """Visits to the child clinic by age in days; the extensive examinations more reliably than the rest."""
+    """Visits to the child clinic by age in days; the extensive examinations as planned."""
     rng = block.rng("child clinic")
-    young = _where((block.people.birth > block.start - 6 * 366) & ~block.people.is_area_unknown)
-    birth, parts = block.people.birth[young], []
-    for low, high in CHILD_VISITS.values():
-        goes = rng.random(len(young)) > block.missed(_CHILD_VISIT_MISSED)[young]
-        day = working_day(birth + whole(rng, low, high, len(young)))
-        parts.append(_contacts(rng, young[goes], day[goes], {"child_clinic": 2, "child_clinic_doctor": 1}))
+    parts = []
+    for name in CHILD_CHECKS:
+        goes = block.courses[name].of(CLOSED)
+        day = block.courses[name].day[goes]
+        parts.append(_contacts(rng, goes, day, {"child_clinic": 2, "child_clinic_doctor": 1}))
+    young = _where(block.people.birth > block.start - 6 * 366)
     for age in _CHILD_CLINIC_BASICS:
-        goes = rng.random(len(young)) < 0.8
-        parts.append(
-            _contacts(rng, young[goes], working_day(birth[goes] + age + whole(rng, 0, 14, int(goes.sum()))),
-                      {"child_clinic": 1})
-        )  # fmt: skip
+        goes = young[rng.random(len(young)) < 0.8]
+        day = working_day(block.people.birth[goes] + age + whole(rng, 0, 14, len(goes)))
+        parts.append(_contacts(rng, goes, day, {"child_clinic": 1}))
     return joined(parts)
+
+
+def as_planned(block: Block, rows: Rows) -> Rows:
+    """The contacts, less those that would close what is planned to stay open or make somebody a risk client."""
+    person, day, kind = rows.person, rows.days["event_date"], rows.words["contact"]
+    dropped = _EMERGENCY[kind] & (block.age[person] >= 74) & ~block.had_emergency[person]
+    dropped &= day > block.as_of - _EMERGENCIES_PLANNED_DAYS
+    for name, days in FOLLOW_UP_DUE.items():
+        course = block.courses[name]
+        begins = course.day[person]
+        dropped |= (course.state[person] == OPEN) & (day >= begins) & (day <= begins + days)
+    unseen = block.lacks["memory_review"][person] & (day > block.as_of - CARES["memory_review"].days)
+    dropped |= unseen & _MEETS_MEMORY[kind]
+    unseen = block.lacks["opioid_review"][person] & (day > block.as_of - CARES["opioid_review"].days)
+    dropped |= unseen & _REVIEWS[kind]
+    at_clinic = _AT_CHILD_CLINIC[kind]
+    for name, (low, high) in CHILD_CHECKS.items():
+        age = day - block.people.birth[person]
+        missed = (block.courses[name].state == OPEN)[person]
+        dropped |= at_clinic & missed & (age > low * 30 - 5) & (age < high * 30.5 + 10)
+    return rows.take(~dropped)
 
 
 def home_care_contacts(block: Block) -> Rows:
     """Home visits of persons in home care, one a month: the feed has the summary, not each visit."""
-    first, last = block.services["home_care"]
+    first, last = block.periods["home_care"]
     rng, person = block.rng("home care"), _where(first <= block.as_of)
     begins, ends = np.maximum(first, block.first)[person], np.minimum(last, block.last)[person]
     place, day = spaced(rng, begins, ends, 30)
@@ -110,6 +146,24 @@ def home_care_contacts(block: Block) -> Rows:
 def _contacts(rng: np.random.Generator, person: Places, day: Days, weights: Mapping[str, float]) -> Rows:
     kind = choose(rng, {CONTACT[name]: weight for name, weight in weights.items()}, len(person))
     return rows_of(person, day, contact=kind)
+
+
+def _lately(block: Block, rng: np.random.Generator, person: Places, days: int) -> Days:
+    """A working day within so many days before the as-of date, or since the person came."""
+    room = np.clip(block.as_of - block.first[person], 0, days - 7)
+    return working_day(block.as_of - (rng.random(len(person)) * room).astype(np.int32))
+
+
+def _is(column: str, *values: str) -> Flags:
+    """Which words for contacts have one of the values in a column."""
+    found: Flags = CONTACT.frame[column].is_in(values).fill_null(value=False).to_numpy()
+    return found
+
+
+_MEETS_MEMORY = _is("channel", "visit", "home") & (_is("profession", "doctor") | _is("service", "memory_clinic"))
+_REVIEWS = _is("code", CONTACT.frame["code"][CONTACT["medication_review"]])
+_AT_CHILD_CLINIC = _is("service", "child_clinic")
+_EMERGENCY = _is("channel", "emergency")
 
 
 def _where(flags: Flags) -> Places:

@@ -24,9 +24,9 @@ DAYS_A_YEAR = 365.25
 _EPOCH = date(1970, 1, 1).toordinal()
 
 _DELAYS = np.concatenate(
-    [np.zeros(820), np.arange(130) % 5 + 1, np.linspace(6, 60, 45), np.linspace(61, 300, 5)]
+    [np.zeros(9_360), np.arange(600) % 2 + 1, np.linspace(6, 60, 38), np.linspace(61, 300, 2)]
 ).astype(np.int32)
-"""Days from an event to its record: mostly none, some of a working week, a few of a month or more."""
+"""Days from an event to its record: mostly none, some of the next days, a few of a month or more."""
 
 
 def stream(seed: int, part: str, block: int = 0) -> np.random.Generator:
@@ -42,6 +42,15 @@ def day_of(when: date) -> int:
 def date_of(day: int) -> date:
     """The date of a number of days since 1970-01-01."""
     return date.fromordinal(day + _EPOCH)
+
+
+def months_before(day: int, months: int) -> int:
+    """The day so many months earlier; a month that is too short gives its last day."""
+    dates = np.datetime64(day, "D")
+    month = dates.astype("datetime64[M]")
+    earlier = month - months
+    wanted = earlier.astype("datetime64[D]").astype(int) + (dates - month.astype("datetime64[D]")).astype(int)
+    return int(min(wanted, (earlier + 1).astype("datetime64[D]").astype(int) - 1))
 
 
 def whole(rng: np.random.Generator, low: int, high: int, size: int) -> Days:
@@ -68,7 +77,8 @@ def spaced(rng: np.random.Generator, first: Days, last: Days, every: int) -> tup
     count = np.maximum((last - first) // every + 1, 0)
     person = np.repeat(np.arange(len(first), dtype=np.int32), count)
     step = np.arange(len(person), dtype=np.int32) - np.repeat(np.cumsum(count, dtype=np.int64) - count, count)
-    day = first[person] + (step * every).astype(np.int32) + whole(rng, 0, every // 10, len(person))
+    late = whole(rng, 0, every // 10, len(person)) * (step > 0)
+    day = first[person] + (step * every).astype(np.int32) + late.astype(np.int32)
     kept = day <= last[person]
     return person[kept], day[kept]
 
@@ -89,7 +99,9 @@ def working_day(day: Days) -> Days:
     return working
 
 
-def recorded(rng: np.random.Generator, day: Days, as_of: int) -> Days:
-    """When the source learnt of it: late for some, and at the latest on the day of the extract."""
+def recorded(rng: np.random.Generator, day: Days, *, is_dirty: bool = True) -> Days:
+    """When the source learns of it: late for some where the data are dirty, and perhaps after the extract."""
+    if not is_dirty:
+        return day.astype(np.int32)
     learnt: Days = day + _DELAYS[rng.integers(0, len(_DELAYS), len(day), dtype=np.uint16)]
-    return np.minimum(learnt, as_of).astype(np.int32)
+    return learnt.astype(np.int32)

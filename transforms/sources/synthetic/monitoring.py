@@ -1,17 +1,19 @@
 """Follow-up of lasting conditions: rounds of measurements, and the contacts that go with them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
-from transforms.sources.synthetic.block import CERTAIN_WITHIN, GAPS, Block
+from transforms.sources.synthetic.activity import activity
+from transforms.sources.synthetic.block import CLOSED, OPEN, Block
 from transforms.sources.synthetic.draws import NEVER, Days, Flags, Floats, Places, arrivals, choose, whole, working_day
+from transforms.sources.synthetic.planning import CARES, CERTAIN_WITHIN
 from transforms.sources.synthetic.rows import Rows, joined, rows_of
 from transforms.sources.synthetic.vocabulary import CONTACT, MEASUREMENT, NO_VALUE, tenths, whole_numbers
 
 FOLLOWED = {
-    "diabetes": "nurse_visit",
     "hypertension": "nurse_visit",
+    "diabetes": "diabetes_review",
     "arterial_disease": "doctor_visit",
     "copd": "nurse_visit",
     "psychosis": "mental_health_visit",
@@ -48,84 +50,126 @@ _SCREENED = {
 """What is measured of persons at random, and in which share."""
 _LEVELS = {"mmse": (21, 4), "haemoglobin": (138, 12), "creatinine": (78, 18), "crp": (12, 9)}
 """Middle and spread of what is written without decimals."""
-_PANDEMIC_DAYS = (18_337, 19_037)
-"""2020-03-16 to 2022-02-14: the emergency powers come into force; most limits on gatherings end."""
-_PUT_OFF = 0.3
-"""Share of rounds put off for good in the pandemic."""
 HIGH_HBA1C, _CHECKED_AGAIN = 75.0, 0.7
 """mmol/mol from which another is due within half a year, and the share in which it is taken."""
+_PLANNED_HIGH_DAYS = 620
+"""Days before the as-of date in which HbA1c is high only where that is planned."""
+_CARE_OF = {
+    "hba1c": "hba1c", "blood_pressure": "blood_pressure", "ldl": "ldl", "egfr": "kidneys",
+    "albumin_creatinine": "kidneys", "bmi": "weight", "smoking": "weight", "glucose": "glucose",
+    "spirometry": "spirometry", "mmse": "memory_review",
+}  # fmt: skip
+"""Care that a measurement belongs to."""
+_UNCERTAIN = ("mmse",)
+"""Measurements that do not come for certain: something else may close the gap."""
 
 
 @dataclass(frozen=True)
 class Rounds:
-    """One row per round of follow-up. `is_certain` marks the one that closes what is not missed."""
+    """One row per round of follow-up that was due.
+
+    `is_certain` marks the one that closes what is not missed, `is_held` those that took place: the others the services
+    put off for good.
+    """
 
     person: Places
     day: Days
     is_certain: Flags
+    is_held: Flags
 
-
-def in_pandemic(day: Days) -> Flags:
-    """Whether a day lies in the pandemic's two years of disturbed services."""
-    return (day >= _PANDEMIC_DAYS[0]) & (day <= _PANDEMIC_DAYS[1])
+    def take(self, places: Flags) -> "Rounds":
+        """The rounds where the flag is set."""
+        return Rounds(*(getattr(self, column.name)[places] for column in fields(self)))
 
 
 def rounds_of(block: Block) -> Rounds:
     """Rounds backwards from the as-of date, every half year or year, of each person with a followed condition."""
     rng = block.rng("rounds")
-    onset = np.min([block.onset[name] for name in FOLLOWED], axis=0)
+    begun = np.stack([block.onset[name] for name in FOLLOWED])
+    onset, latest = begun.min(axis=0), np.where(begun <= block.as_of, begun, -NEVER).max(axis=0)
     person = np.flatnonzero(onset <= block.as_of).astype(np.int32)
     room = np.clip(block.as_of - block.first[person], 1, CERTAIN_WITHIN)
     newest = block.as_of - (rng.random(len(person)) * room).astype(np.int32)
+    high = block.courses["hba1c_high"]
+    lacks_hba1c, has_high = block.lacks["hba1c"][person], high.state[person] > 0
+    newest = np.where(has_high & ~lacks_hba1c, high.day[person], newest)
+    newest = np.where(has_high & lacks_hba1c, block.as_of - (rng.random(len(person)) * 190).astype(np.int32), newest)
+    newest = np.maximum(newest, latest[person])
     every = np.where(rng.random(len(person)) < 0.5, 182, 365).astype(np.int32)
     steps = np.arange((block.as_of - block.start) // 182 + 1, dtype=np.int32)
     day = newest[:, None] - steps * every[:, None]
     day[:, 1:] += whole(rng, -35, 35, day[:, 1:].size).reshape(day[:, 1:].shape)
     is_certain = np.broadcast_to(steps == 0, day.shape).ravel()
-    rounds = Rounds(np.repeat(person, len(steps)), day.ravel(), is_certain)
-    put_off = in_pandemic(rounds.day) & ~is_certain & (rng.random(len(rounds.day)) < _PUT_OFF)
-    within = (rounds.day >= block.first[rounds.person]) & (rounds.day <= block.last[rounds.person])
-    return _take(rounds, within & (rounds.day >= onset[rounds.person]) & ~put_off)
+    owner, day = np.repeat(person, len(steps)), day.ravel()
+    held = is_certain | (rng.random(len(day)) < activity(day))
+    within = (day >= block.first[owner]) & (day <= block.last[owner]) & (day >= onset[owner])
+    after_high = (high.state[owner] > 0) & (day > high.day[owner]) & (day < high.day[owner] + 215) & ~is_certain
+    return Rounds(owner, day, is_certain, held).take(within & ~after_high)
 
 
 def round_contacts(block: Block, rounds: Rounds) -> Rows:
-    """The visit of each round, and foot and eye checks of persons with diabetes."""
-    rng = block.rng("round contacts")
+    """The visit of each round, foot and eye checks, and reviews after a high HbA1c."""
+    rng, rounds = block.rng("round contacts"), rounds.take(rounds.is_held)
     kind = np.full(block.size, CONTACT["nurse_visit"], dtype=np.int32)
     for name, contact in FOLLOWED.items():
         kind[block.has(name)] = CONTACT[contact]
     visits = rows_of(rounds.person, working_day(rounds.day), contact=kind[rounds.person])
-    reviewed = ~(block.lacks["memory_review"][rounds.person] & (rounds.day > block.as_of - GAPS["memory_review"].days))
-    diabetes = _has_by(block, "diabetes", rounds)
-    checks = [
-        rows_of(rounds.person[chosen], rounds.day[chosen], contact=CONTACT[name])
-        for name, share in (("foot_check", 0.6), ("eye_screening", 0.4))
-        for chosen in [diabetes & (rng.random(len(rounds.day)) < share)]
-    ]
-    return joined([visits.take(reviewed), *checks])
+    diabetes, parts = _has_by(block, "diabetes", rounds), [visits]
+    for name, care, share in (("foot_check", "feet", 0.6), ("eye_screening", "eyes", 0.4)):
+        chosen = diabetes & (rounds.is_certain | (rng.random(len(rounds.day)) < share))
+        chosen &= ~_is_lacking(block, care, rounds.person, rounds.day)
+        parts.append(rows_of(rounds.person[chosen], rounds.day[chosen], contact=CONTACT[name]))
+    followed = block.courses["hba1c_high"].of(CLOSED)
+    day = block.courses["hba1c_high"].day[followed] + whole(rng, 40, 150, len(followed))
+    parts.append(rows_of(followed, working_day(day), contact=CONTACT["diabetes_review"]))
+    return joined(parts)
 
 
 def measurements(block: Block, rounds: Rounds) -> Rows:
     """Measurements of the rounds, of high values checked again, and of persons screened without a condition."""
-    rng = block.rng("measurements")
+    rng, rounds = block.rng("measurements"), rounds.take(rounds.is_held)
     level = rng.normal(size=block.size)
     parts: list[Rows] = []
     for measure, needs in NEEDS.items():
         chance = np.zeros(len(rounds.day))
         for condition, share in needs.items():
             chance = np.maximum(chance, share * _has_by(block, condition, rounds))
-        if measure in GAPS:
-            chance[rounds.is_certain & _has_by(block, GAPS[measure].condition, rounds)] = 1.0
+        if measure in _CARE_OF and measure not in _UNCERTAIN:
+            conditions = CARES[_CARE_OF[measure]].conditions
+            chance[rounds.is_certain & block.has(*conditions)[rounds.person]] = 1.0
         chosen = rng.random(len(rounds.day)) < chance
         parts += _measured(block, rng, measure, rounds.person[chosen], rounds.day[chosen], level)
         if measure == "hba1c":
-            parts += _checked_again(block, rng, joined(parts), level)
+            parts = [_as_planned(block, rng, joined([*parts, *_checked_again(block, rng, joined(parts), level)]))]
     rate = np.where(block.age >= 18, 0.75, 0.12) * np.exp(0.1 * (block.age > 60))
     person, day = arrivals(rng, rate, block.first, block.last)
     for measure, share in _SCREENED.items():
         chosen = rng.random(len(person)) < share
         parts += _measured(block, rng, measure, person[chosen], day[chosen], level)
     return joined(parts)
+
+
+def _is_lacking(block: Block, care: str, person: Places, day: Days) -> Flags:
+    """Whether care on that day would fall into what the person is to miss."""
+    return block.lacks[care][person] & (day > block.as_of - CARES[care].days)
+
+
+def _as_planned(block: Block, rng: np.random.Generator, hba1c: Rows) -> Rows:
+    """HbA1c of the last year and a half: high where that is planned, and then nothing after it."""
+    high, kind = block.courses["hba1c_high"], hba1c.words["measurement"]
+    lately = hba1c.days["event_date"] > block.as_of - _PLANNED_HIGH_DAYS
+    below = whole_numbers(np.array([HIGH_HBA1C - 1]))[0]
+    value = np.where(lately, np.minimum(hba1c.words["value"], below), hba1c.words["value"])
+    kept = hba1c.days["event_date"] < high.day[hba1c.person] - 20
+    person = high.of(OPEN, CLOSED)
+    values = whole_numbers(rng.integers(int(HIGH_HBA1C), 115, len(person)).astype(np.float64))
+    word = choose(rng, {MEASUREMENT["hba1c"]: 0.7, MEASUREMENT["hba1c_local"]: 0.3}, len(person))
+    return joined(
+        [
+            hba1c.with_words(measurement=kind, value=value.astype(np.int32)).take(kept),
+            rows_of(person, high.day[person], measurement=word, value=values),
+        ]
+    )
 
 
 def _checked_again(block: Block, rng: np.random.Generator, hba1c: Rows, level: Floats) -> list[Rows]:
@@ -139,9 +183,12 @@ def _measured(
     block: Block, rng: np.random.Generator, measure: str, person: Places, day: Days, level: Floats
 ) -> list[Rows]:
     """Rows of one measure, less what these persons are to miss. `level` is how high a person's values tend to be."""
-    if measure in GAPS:
-        kept = ~(block.lacks[measure][person] & (day > block.as_of - GAPS[measure].days))
-        person, day = person[kept], day[kept]
+    missing = np.zeros(len(person), dtype=np.bool_)
+    if measure in _CARE_OF:
+        missing |= _is_lacking(block, _CARE_OF[measure], person, day)
+    if measure == "hba1c":  # it is a test of glucose, too
+        missing |= _is_lacking(block, "glucose", person, day)
+    person, day = person[~missing], day[~missing]
     day, noise = working_day(day), rng.normal(size=len(person))
     level = level[person]
     size = len(person)
@@ -193,7 +240,3 @@ def _measured(
 def _has_by(block: Block, condition: str, rounds: Rounds) -> Flags:
     has: Flags = block.onset[condition][rounds.person] <= rounds.day
     return has & (rounds.day < NEVER)
-
-
-def _take(rounds: Rounds, places: Flags) -> Rounds:
-    return Rounds(rounds.person[places], rounds.day[places], rounds.is_certain[places])

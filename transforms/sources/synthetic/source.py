@@ -7,13 +7,16 @@ import polars as pl
 
 from schemas.areas import load_areas
 from schemas.errors import UsageRefused
+from schemas.table import PERSON_ID, RECORD_ID
+from schemas.tables import IDENTITY_LINK
 from transforms.sources import Remark
-from transforms.sources.synthetic.block import BLOCK_PERSONS, plan
+from transforms.sources.synthetic.block import BLOCK_PERSONS
 from transforms.sources.synthetic.draws import day_of
-from transforms.sources.synthetic.population import STRANGERS, codes_of, populate
+from transforms.sources.synthetic.planning import plan
+from transforms.sources.synthetic.population import Codes, Population, codes_of, populate
 from transforms.sources.synthetic.profile import profile_of
-from transforms.sources.synthetic.register import persons
-from transforms.sources.synthetic.tables import tables_of
+from transforms.sources.synthetic.register import identity_links, persons
+from transforms.sources.synthetic.tables import FAULT_SCHEMA, LATE_SCHEMA, tables_of
 from transforms.sources.synthetic.truth import GAP_SCHEMA
 
 _ROWS_A_PERSON, _ROWS_A_PERSON_AND_YEAR = 4, 13
@@ -40,59 +43,63 @@ class SyntheticSource:
         seed: int,
         areas: pl.DataFrame | None = None,
         *,
+        dirt: bool = True,
         blocks_together: int = 3,
     ) -> None:
         """Ask for so many persons, and their events of so many years up to the as-of date.
 
-        `areas` is another geography than Helsinki's. Raises UsageRefused where an argument is out of range.
+        `areas` is another geography than Helsinki's. Without `dirt` every row is as it should be and recorded the same
+        day. Raises UsageRefused where an argument is out of range.
         """
         if persons < 1 or not 1 <= years <= 30 or seed < 0 or blocks_together < 1:
             raise UsageRefused("persons, years or seed is out of range", "Give persons >= 1, years 1-30, seed >= 0")
         if not _FIRST_YEAR <= as_of.year <= _LAST_YEAR:
             raise UsageRefused("the as-of date is out of range", f"Give a year from {_FIRST_YEAR} to {_LAST_YEAR}")
-        self.persons, self.years, self.as_of, self.seed = persons, years, as_of, seed
+        self.persons, self.years, self.as_of, self.seed, self.dirt = persons, years, as_of, seed, dirt
         self._areas, self._blocks_together = areas, blocks_together
         self._gaps: list[pl.DataFrame] = []
-        self._dirt: dict[tuple[str, str], int] = {}
+        self._faults: list[pl.DataFrame] = []
+        self._late: list[pl.DataFrame] = []
 
     def areas(self) -> pl.DataFrame | None:
         """The geography that was given, or None for the default."""
         return self._areas
 
     def batches(self) -> Iterator[tuple[str, pl.DataFrame]]:
-        """All persons, then the other tables, some blocks of persons at a time."""
-        self._gaps, self._dirt = [], {}
+        """Identity links where codes have changed, all persons, then the other tables, some blocks at a time."""
+        self._gaps, self._faults, self._late = [], [], []
         as_of = day_of(self.as_of)
         profile = profile_of(load_areas() if self._areas is None else self._areas, self.seed)
-        people = populate(self.persons, self.years, as_of, self.seed, profile)
+        people = populate(self.persons, self.years, as_of, self.seed, profile, is_dirty=self.dirt)
         starts = range(0, self.persons, BLOCK_PERSONS)
-        codes, strangers = codes_of(people, len(starts), self.seed)
-        blocks = [
-            (
-                number,
-                people.part(start, start + BLOCK_PERSONS),
-                codes[start : start + BLOCK_PERSONS],
-                strangers[number * STRANGERS : (number + 1) * STRANGERS],
-            )
-            for number, start in enumerate(starts)
-        ]
+        codes = codes_of(people, len(starts), self.seed)
+        if self.dirt:
+            links = identity_links(codes)
+            self._faults.append(_faults(IDENTITY_LINK, "changed_code", links[PERSON_ID]))
+            if links.height:
+                yield IDENTITY_LINK, links
+        blocks: list[tuple[int, Population, Codes]] = []
+        for number, start in enumerate(starts):
+            stop = start + BLOCK_PERSONS
+            blocks.append((number, people.part(start, stop), codes.of_block(number, start, stop)))
         batches = [
             blocks[first : first + self._blocks_together] for first in range(0, len(blocks), self._blocks_together)
         ]
         for batch in batches:
             frames = []
-            for number, part, own, nobodys in batch:
-                frame, dirt = persons(part, own, nobodys, as_of, self.seed, number)
+            for number, part, own in batch:
+                frame, faults = persons(part, own, as_of, self.seed, number, is_dirty=self.dirt)
                 frames.append(frame)
-                self._count({("person", kind): count for kind, count in dirt.items()})
+                self._faults += [_faults("person", kind, found) for kind, found in faults.items()]
             yield "person", pl.concat(frames)
         for batch in batches:
             drawn = []
-            for number, part, own, nobodys in batch:
-                block = plan(number, part, profile, self.years, as_of, self.seed)
-                tables = tables_of(block, own, nobodys, profile.codes)
+            for number, part, own in batch:
+                block = plan(number, part, profile, self.years, as_of, self.seed, is_dirty=self.dirt)
+                tables = tables_of(block, own, profile.codes)
                 self._gaps.append(tables.gaps)
-                self._count(tables.dirt)
+                self._faults += tables.faults
+                self._late += tables.late
                 drawn.append(tables.frames)
             for table in list(drawn[0]):
                 yield table, pl.concat([frames.pop(table) for frames in drawn])
@@ -108,15 +115,28 @@ class SyntheticSource:
     def truth(self) -> dict[str, pl.DataFrame]:
         """What was planned, by name; complete once all batches have been read.
 
-        `gaps`: one row per person and indicator, `truth.GAP_SCHEMA`. `dirt`: one row per table and kind of fault, with
-        the number of rows that have it.
+        `gaps`: one row per person and indicator, `truth.GAP_SCHEMA`. `faults`: one row per fault of a row,
+        `tables.FAULT_SCHEMA`. `late`: one row per event recorded too late, `tables.LATE_SCHEMA`. `dirt`: one row per
+        table and kind of fault, with the number of rows that have it.
         """
-        dirt = sorted((table, kind, count) for (table, kind), count in self._dirt.items())
+        faults = pl.concat([pl.DataFrame(schema=FAULT_SCHEMA), *self._faults])
         return {
             "gaps": pl.concat([pl.DataFrame(schema=GAP_SCHEMA), *self._gaps]),
-            "dirt": pl.DataFrame(dirt, schema={"table": pl.String, "kind": pl.String, "count": pl.Int64}, orient="row"),
+            "faults": faults,
+            "late": pl.concat([pl.DataFrame(schema=LATE_SCHEMA), *self._late]),
+            "dirt": faults.group_by("table", "kind").agg(pl.len().cast(pl.Int64).alias("count")).sort("table", "kind"),
         }
 
-    def _count(self, dirt: dict[tuple[str, str], int]) -> None:
-        for key, count in dirt.items():
-            self._dirt[key] = self._dirt.get(key, 0) + count
+
+def _faults(table: str, kind: str, codes: pl.Series) -> pl.DataFrame:
+    """Faults of rows that have no key of their own."""
+    return (
+        codes.alias(PERSON_ID)
+        .to_frame()
+        .select(
+            pl.lit(table).alias("table"),
+            pl.lit(kind).alias("kind"),
+            PERSON_ID,
+            pl.lit(None, pl.String).alias(RECORD_ID),
+        )
+    )

@@ -5,12 +5,13 @@ from datetime import date
 
 import numpy as np
 
-from transforms.sources.synthetic.block import GAPS, Block
-from transforms.sources.synthetic.conditions import ACUTE_CODES, CONDITIONS
+from transforms.sources.synthetic.block import CLOSED, DECLINED, EXCLUDED, OPEN, Block
+from transforms.sources.synthetic.conditions import ACUTE_CODES, CONDITIONS, CONSEQUENCE_CODES, CONSEQUENCES
+from transforms.sources.synthetic.courses import NEW_ILLNESS, SEASON_DAYS, season_start
 from transforms.sources.synthetic.draws import (
     DAYS_A_YEAR,
     NEVER,
-    Flags,
+    Days,
     Places,
     arrivals,
     choose,
@@ -20,6 +21,7 @@ from transforms.sources.synthetic.draws import (
     whole,
     working_day,
 )
+from transforms.sources.synthetic.planning import CARES, RESTRICTIONS, SERVICES
 from transforms.sources.synthetic.rows import Rows, joined, rows_of
 from transforms.sources.synthetic.vocabulary import (
     DIAGNOSIS,
@@ -49,7 +51,7 @@ THERAPIES = (
     Therapy("type_1_diabetes", 1.0, {"A10AB05": 1}),
     Therapy("hypertension", 0.8, {"C09AA05": 4, "C08CA01": 3, "C03AA03": 1, "C07AB02": 2}),
     Therapy("arterial_disease", 1.0, {"C10AA05": 3, "C10AA07": 2}, lack="statin"),
-    Therapy("arterial_disease", 0.05, {"C10AX09": 1}),
+    Therapy("arterial_disease", 0.05, {"C10AX09": 1}, lack="statin"),
     Therapy("arterial_disease", 0.55, {"B01AC06": 1}),
     Therapy("atrial_fibrillation", 0.8, {"B01AF02": 1}),
     Therapy("copd", 0.75, {"R03BB04": 1}),
@@ -58,15 +60,13 @@ THERAPIES = (
     Therapy("dementia", 0.65, {"N06DA02": 2, "N06DX01": 1}),
     Therapy("depression", 0.6, {"N06AB10": 2, "N06AX16": 1}),
     Therapy("hypothyroidism", 0.9, {"H03AA01": 1}),
-    Therapy("chronic_pain", 0.07, {"N02AX02": 3, "N02AA05": 1, "N02AJ06": 2}, days=30),
 )
+_OPIOIDS, _OPIOID_DAYS = {"N02AX02": 3.0, "N02AA05": 1, "N02AJ06": 2}, 30
 _ACUTE_MEDICINES = {"J01CA04": 3.0, "J01CA08": 1, "N02BE01": 4, "M01AE01": 3, "R06AX27": 1, "N02AJ06": 0.4}
 
-_MMR_DAYS = (368, 500)
 _CHILD_VACCINES = {"J07BH01": (61, 91, 152), "J07CA06": (91, 152, 365), "J07AL02": (91, 152, 365)}
-_MMR_REFUSED, _MMR_CONTRAINDICATED = 0.15, 0.02
-"""Of those without MMR: refused, or must not have it. For the rest nothing is recorded."""
-_SEASON_STARTS, _SEASON_DAYS = (10, 1), 95
+_FEW_MEDICINES, _QUIET_ILLNESS_DAYS = 3, 400
+"""Lasting medicines beside which short courses cannot add up to ten; days in which new illness is what is planned."""
 _FLU_SHARES = ((7, 0.3), (18, 0.05), (65, 0.1), (200, 0.55))
 """Upper age and share vaccinated against influenza in a season."""
 
@@ -89,7 +89,12 @@ def diagnoses(block: Block) -> Rows:
         code = choose(rng, weights, len(person))
         parts.append(rows_of(person, onset[person], end_date=ends, diagnosis=code))
         later = day <= ends[again]
+        if name in NEW_ILLNESS:
+            later &= day <= block.as_of - _QUIET_ILLNESS_DAYS
         parts.append(rows_of(person[again], day, end_date=NEVER, diagnosis=code[again]).take(later))
+    for name in CONSEQUENCES:
+        person = np.flatnonzero(block.has(name)).astype(np.int32)
+        parts.append(rows_of(person, block.onset[name][person], end_date=NEVER, diagnosis=_code_of(name)))
     yearly = np.where(block.age < 16, 0.8, 0.6) * np.exp(0.05 * block.deprivation)
     person, day = arrivals(rng, yearly, block.first, block.last)
     code = choose(rng, {DIAGNOSIS[code]: weight for code, weight in ACUTE_CODES.items()}, len(person))
@@ -102,78 +107,85 @@ def medicines(block: Block) -> Rows:
     """Dispensings: lasting therapies refilled about when they run out, and short courses."""
     rng = block.rng("medicines")
     parts = []
+    lasting = np.zeros(block.size, dtype=np.int32)
     for therapy in THERAPIES:
         takes = block.has(therapy.condition) & (rng.random(block.size) < therapy.share)
+        lasting += takes
         person = np.flatnonzero(takes).astype(np.int32)
-        begins = np.maximum(block.onset[therapy.condition], block.first)[person] + whole(rng, 0, 60, len(person))
-        place, day = spaced(rng, begins, block.last[person], therapy.days)
-        code = choose(rng, {MEDICATION[name]: weight for name, weight in therapy.codes.items()}, len(person))[place]
-        refills = rows_of(person[place], day, days_supplied=therapy.days, medication=code)
+        begins = np.maximum(block.onset[therapy.condition], block.first)[person]
+        # A new depression and its medicine are one beginning; new care is there at once, so that it is not missed.
+        settled = (begins < block.as_of - 100) & (therapy.condition not in NEW_ILLNESS)
+        begins = begins + np.where(settled, whole(rng, 0, 60, len(person)), 0).astype(np.int32)
+        refills = _dispensed(block, rng, person, begins, therapy.codes, therapy.days)
         if therapy.lack is not None:
-            refills = refills.take(
-                ~(block.lacks[therapy.lack][refills.person] & (day > block.as_of - _stopped(therapy)))
-            )
+            missing = refills.days["event_date"] > block.as_of - CARES[therapy.lack].days - therapy.days
+            refills = refills.take(~(block.lacks[therapy.lack][refills.person] & missing))
         parts.append(refills)
+    opioid = block.courses["opioid"]
+    person = opioid.of(OPEN, CLOSED)
+    parts.append(_dispensed(block, rng, person, opioid.day[person], _OPIOIDS, _OPIOID_DAYS))
     person, day = arrivals(rng, np.full(block.size, 1.05), block.first, block.last)
     code = choose(rng, {MEDICATION[name]: weight for name, weight in _ACUTE_MEDICINES.items()}, len(person))
-    supplied = choose(rng, {7: 3.0, 10: 4, 14: 1, 30: 2}, len(person))
-    parts.append(rows_of(person, day, days_supplied=supplied, medication=code))
+    supplied = choose(rng, {7: 3.0, 10: 4, 14: 3}, len(person))
+    # Ten medicines make somebody old a risk client, which is planned and not left to chance.
+    many = (block.age >= 74) & (lasting > _FEW_MEDICINES)
+    kept = ~(many[person] & (day > block.as_of - _QUIET_ILLNESS_DAYS))
+    parts.append(rows_of(person, day, days_supplied=supplied, medication=code).take(kept))
     return joined(parts)
+
+
+def _dispensed(
+    block: Block, rng: np.random.Generator, person: Places, begins: Days, codes: dict[str, float], days: int
+) -> Rows:
+    place, day = spaced(rng, begins, block.last[person], days)
+    code = choose(rng, {MEDICATION[name]: weight for name, weight in codes.items()}, len(person))[place]
+    return rows_of(person[place], day, days_supplied=days, medication=code)
 
 
 def vaccinations(block: Block) -> Rows:
     """Childhood vaccines by age, and influenza by season; some refused."""
     rng, people = block.rng("vaccinations"), block.people
     young = np.flatnonzero(people.birth > min(block.start, block.as_of - 1100) - 2 * 366).astype(np.int32)
-    lacks = block.lacks["mmr"][young]
-    chance = rng.random(len(young))
+    course = block.courses["mmr"]
+    state = course.state[young]
     status = np.full(len(young), VACCINATION_STATUS["given"], dtype=np.int32)
-    status[lacks & (chance < _MMR_REFUSED)] = VACCINATION_STATUS["refused"]
-    status[lacks & (chance > 1 - _MMR_CONTRAINDICATED)] = VACCINATION_STATUS["contraindicated"]
-    status[~lacks & (chance < 0.1)] = VACCINATION_STATUS[""]
-    day = working_day(people.birth[young] + whole(rng, *_MMR_DAYS, len(young)))
-    mmr = rows_of(young, day, vaccine=VACCINE["J07BD52"], vaccination_status=status)
-    parts = [mmr.take(~lacks | (status != VACCINATION_STATUS["given"]))]
+    status[state == DECLINED] = VACCINATION_STATUS["refused"]
+    status[state == EXCLUDED] = VACCINATION_STATUS["contraindicated"]
+    status[(state == CLOSED) & (rng.random(len(young)) < 0.1)] = VACCINATION_STATUS[""]
+    mmr = rows_of(young, course.day[young], vaccine=VACCINE["J07BD52"], vaccination_status=status)
+    parts = [mmr.take(state != OPEN)]
     for code, ages in _CHILD_VACCINES.items():
         for age in ages:
             person = young[rng.random(len(young)) < 0.93]
             day = working_day(people.birth[person] + age + whole(rng, 0, 21, len(person)))
             parts.append(_doses(person, day, VACCINE[code]))
-    for year in range(date_of(block.start).year, date_of(block.as_of).year + 1):
+    for year in range(date_of(block.start).year - 1, date_of(block.as_of).year + 1):
         parts.append(_influenza(block, rng, year))
     return joined(parts)
 
 
 def service_periods(block: Block) -> Rows:
     """Periods of lasting services, as planned."""
-    parts = []
-    for name, (first, last) in block.services.items():
-        person = np.flatnonzero(first <= block.as_of).astype(np.int32)
-        parts.append(rows_of(person, first[person], end_date=last[person], service=SERVICE[name]))
-    return joined(parts)
+    return _periods(block, "service", {name: SERVICE[name] for name in SERVICES})
 
 
 def restrictions(block: Block) -> Rows:
-    """Bans and objections of a few; some have ended."""
-    rng, people = block.rng("restrictions"), block.people
+    """Bans and objections, as planned."""
+    return _periods(block, "restriction", {name: RESTRICTION[name] for name in RESTRICTIONS})
+
+
+def _periods(block: Block, word: str, places: dict[str, int]) -> Rows:
     parts = []
-    for name, share in (
-        ("contact_ban", 0.004),
-        ("security_ban", 0.003),
-        ("objection", 0.001),
-        ("processing_restriction", 0.0005),
-    ):
-        person = np.flatnonzero(rng.random(block.size) < share).astype(np.int32)
-        first = np.maximum(people.last[person] - whole(rng, 10, 1500, len(person)), people.first[person])
-        ends = first + whole(rng, 180, 900, len(person))
-        ends = np.where((rng.random(len(person)) < 0.3) & (ends <= people.last[person]), ends, NEVER)
-        parts.append(rows_of(person, first, end_date=ends.astype(np.int32), restriction=RESTRICTION[name]))
+    for name, place in places.items():
+        first, last = block.periods[name]
+        person = np.flatnonzero(first <= block.as_of).astype(np.int32)
+        columns: dict[str, Days | Places | int] = {"end_date": last[person], word: place}
+        parts.append(rows_of(person, first[person], **columns))
     return joined(parts)
 
 
-def _stopped(therapy: Therapy) -> int:
-    """Days before the as-of date from which nothing may be dispensed: the look-back and what a package lasts."""
-    return GAPS[therapy.lack or ""].days + therapy.days
+def _code_of(consequence: str) -> int:
+    return DIAGNOSIS[CONSEQUENCE_CODES[consequence]]
 
 
 def _doses(person: Places, day: np.ndarray, code: int) -> Rows:
@@ -181,16 +193,18 @@ def _doses(person: Places, day: np.ndarray, code: int) -> Rows:
 
 
 def _influenza(block: Block, rng: np.random.Generator, year: int) -> Rows:
-    starts = day_of(date(year, *_SEASON_STARTS))
+    starts = day_of(date(year, 10, 1))
     age = (starts - block.people.birth) / DAYS_A_YEAR
     share = np.select([age < upper for upper, _ in _FLU_SHARES], [share for _, share in _FLU_SHARES], 0.0)
-    share = np.where(block.has("copd") & (age >= 18), 0.75, share) * (age > 0.5)
-    day = starts + (rng.beta(1.5, 3, block.size) * _SEASON_DAYS).astype(np.int32)
-    chance = rng.random(block.size)
-    # The current season is the one of the last twelve months.
-    missed: Flags = block.lacks["influenza"] & (day > block.as_of - GAPS["influenza"].days)
-    given = (chance < share) & ~missed
-    refused = missed & (chance < 0.06)
+    share = np.where(block.has("copd") & (age >= 18), 0.72, share) * (age > 0.5)
+    day = starts + (rng.beta(1.5, 3, block.size) * SEASON_DAYS).astype(np.int32)
+    given = rng.random(block.size) < share
+    refused = np.zeros(block.size, dtype=np.bool_)
+    if starts == season_start(block.as_of):
+        course = block.courses["influenza"]
+        given = np.where(course.state > 0, course.state == CLOSED, given)
+        refused = course.state == DECLINED
+        day = np.where(course.state > 0, course.day, day)
     return joined(
         [
             _doses(np.flatnonzero(given).astype(np.int32), day[given], VACCINE["J07BB02"]),

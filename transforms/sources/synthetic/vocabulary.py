@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from transforms.sources.synthetic.conditions import ACUTE_CODES, CONDITIONS
+from transforms.sources.synthetic.conditions import ACUTE_CODES, CONDITIONS, CONSEQUENCE_CODES
 from transforms.sources.synthetic.draws import Flags, Floats, Places
 from transforms.sources.synthetic.identity import addresses
 
@@ -36,8 +36,8 @@ def _plain(column: str, *words: str) -> Vocabulary:
     return _vocabulary((column,), {word: (word or None,) for word in words})
 
 
-_SNOMED_FOOT, _SNOMED_EYE, _SNOMED_REVIEW = "401191002", "134395001", "182836005"
-"""SNOMED CT: diabetic foot examination, diabetic retinopathy screening, review of medication."""
+_SNOMED_FOOT, _SNOMED_EYE, _SNOMED_REVIEW, _SNOMED_DIABETES = "401191002", "134395001", "182836005", "170777000"
+"""SNOMED CT: diabetic foot examination, diabetic retinopathy screening, review of medication, annual diabetic review"""
 
 CONTACT = _vocabulary(
     ("channel", "profession", "service", "code_system", "code"),
@@ -67,6 +67,7 @@ CONTACT = _vocabulary(
         "memory_doctor": ("visit", "doctor", "memory_clinic", None, None),
         "home_care": ("home", "nurse", "home_care", None, None),
         "home_doctor": ("home", "doctor", "home_care", None, None),
+        "diabetes_review": ("visit", "nurse", "health_centre", "snomed", _SNOMED_DIABETES),
         "foot_check": ("visit", "nurse", "health_centre", "snomed", _SNOMED_FOOT),
         "eye_screening": ("visit", "nurse", "hospital", "snomed", _SNOMED_EYE),
         "medication_review": ("visit", "doctor", "health_centre", "snomed", _SNOMED_REVIEW),
@@ -119,6 +120,11 @@ REQUEST = _vocabulary(
      for channel in ("callback", "chat", "form")},
 )  # fmt: skip
 OUTCOME = _plain("outcome", "", "answered", "not_reached", "withdrawn", "duplicate")
+CAUSE = _plain(
+    "cause", "", "never_invited", "no_show", "cancelled_by_client", "cancelled_by_provider", "moved", "recorded_late",
+    "refused", "answered_late", "not_reached",
+)  # fmt: skip
+"""Why a gap is open."""
 STATUS = _plain("status", "booked", "attended", "no_show", "cancelled_by_client", "cancelled_by_provider")
 REASON = _plain("reason", "", "pandemic", "capacity", "illness", "need_ended", "client_request", "other")
 SPECIALTIES = {
@@ -133,17 +139,24 @@ SPECIALTIES = {
 SPECIALTY = _vocabulary(("service", "specialty"), {name: (place[0], name) for name, place in SPECIALTIES.items()})
 ADDRESS = Vocabulary(addresses(), {})
 
-_DIAGNOSES = sorted({code for condition in CONDITIONS.values() for code in condition.codes} | set(ACUTE_CODES))
+_DIAGNOSES = sorted(
+    {code for condition in CONDITIONS.values() for code in condition.codes}
+    | set(ACUTE_CODES)
+    | set(CONSEQUENCE_CODES.values())
+)
 UNDOTTED = len(_DIAGNOSES)
 """Add it to the place of an ICD-10 code for the same code without its dot."""
+
+
+def _diagnosis(code: str, *, dotted: bool) -> tuple[str, str]:
+    system, colon, other = code.partition(":")
+    return (system, other) if colon else ("icd10", code if dotted else code.replace(".", ""))
+
+
 DIAGNOSIS = _vocabulary(
     ("code_system", "code"),
     {
-        code if dotted else f"undotted {code}": (
-            ("icpc2", code.removeprefix("icpc2:"))
-            if code.startswith("icpc2:")
-            else ("icd10", code if dotted else code.replace(".", ""))
-        )
+        code if dotted else f"undotted {code}": _diagnosis(code, dotted=dotted)
         for dotted in (True, False)
         for code in _DIAGNOSES
     },
@@ -161,14 +174,16 @@ VALUE = Vocabulary(
                 *(f"{tenths // 10}.{tenths % 10}" for tenths in range(4000)),
                 *(str(number) for number in range(501)),
                 *(f"{tenths // 10},{tenths % 10}" for tenths in range(4000)),
+                "<5",
                 *_UNREADABLE,
             ]
         }
     ),
     {},
 )
-"""Values as the laboratory wrote them: none, tenths, whole numbers, tenths with a decimal comma, and unreadable."""
+"""Values as the laboratory wrote them: none, tenths, whole numbers, with a decimal comma, "<5", and unreadable."""
 UNREADABLE = range(VALUE.frame.height - len(_UNREADABLE), VALUE.frame.height)
+CENSORED = UNREADABLE.start - 1
 
 
 def tenths(values: Floats) -> Places:
@@ -184,6 +199,11 @@ def whole_numbers(values: Floats) -> Places:
 def is_tenths(place: Places) -> Flags:
     """Whether a value is written to one decimal, with a point."""
     return (place >= _TENTHS) & (place < _WHOLE)
+
+
+def is_whole(place: Places) -> Flags:
+    """Whether a value is written without decimals."""
+    return (place >= _WHOLE) & (place < _COMMA)
 
 
 def with_comma(place: Places) -> Places:

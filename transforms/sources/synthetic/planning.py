@@ -1,0 +1,163 @@
+"""What is planned for a block before rows are drawn: conditions, lasting services, missed care and its cause."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from transforms.sources.synthetic.block import Block
+from transforms.sources.synthetic.conditions import onsets
+from transforms.sources.synthetic.courses import courses_of
+from transforms.sources.synthetic.draws import DAYS_A_YEAR, NEVER, Days, Flags, Places, choose, stream, whole
+from transforms.sources.synthetic.population import Population
+from transforms.sources.synthetic.profile import Profile
+from transforms.sources.synthetic.vocabulary import CAUSE
+
+
+@dataclass(frozen=True)
+class Care:
+    """Care that persons with any of the conditions need at regular times.
+
+    `share` of them miss it where deprivation and strain are average; for them nothing of the kind is drawn within the
+    last `days` before the as-of date. The others get it once for certain, within `CERTAIN_WITHIN` days.
+    """
+
+    conditions: tuple[str, ...]
+    share: float
+    days: int
+
+
+CARES = {
+    "hba1c": Care(("diabetes",), 0.17, 410),
+    "blood_pressure": Care(("hypertension", "diabetes", "psychosis"), 0.18, 410),
+    "ldl": Care(("arterial_disease", "diabetes", "psychosis"), 0.26, 410),
+    "kidneys": Care(("diabetes",), 0.3, 410),
+    "feet": Care(("diabetes",), 0.4, 410),
+    "weight": Care(("diabetes", "psychosis"), 0.28, 410),
+    "eyes": Care(("diabetes",), 0.25, 780),
+    "glucose": Care(("psychosis",), 0.25, 410),
+    "statin": Care(("arterial_disease",), 0.30, 220),
+    "spirometry": Care(("copd",), 0.33, 780),
+    "memory_review": Care(("dementia",), 0.25, 410),
+    "opioid_review": Care(("chronic_pain",), 0.35, 220),
+}
+CERTAIN_WITHIN = 330
+"""Days before the as-of date within which care that is not missed is given for certain."""
+_LAPSED, _LAPSED_LACKS = 0.08, 0.85
+"""Share of persons who have dropped out of follow-up as a whole, and of their care that is then missing."""
+OUT_OF_TOUCH, OUT_OF_TOUCH_AGE, OUT_OF_TOUCH_DAYS = 0.05, 75, 430
+"""Share of those aged 75 or more, not in a lasting service, whom no professional has met for so many days."""
+EMERGENCY_SHARE = 0.22
+"""Of those aged 75 or more who have been to an emergency department within two years."""
+_CAUSES = {"never_invited": 34.0, "no_show": 20, "cancelled_by_client": 12, "cancelled_by_provider": 22,
+           "recorded_late": 4}  # fmt: skip
+"""Why follow-up is missing, weighted; those who moved within the last two years are missed for that reason."""
+
+
+def plan(
+    number: int, people: Population, profile: Profile, years: int, as_of: int, seed: int, *, is_dirty: bool = True
+) -> Block:
+    """Decide for one block of persons who has what, who misses what and why."""
+    deprivation = profile.deprivation[people.area]
+    block = Block(
+        number=number,
+        seed=seed,
+        start=int(as_of - years * DAYS_A_YEAR),
+        as_of=as_of,
+        people=people,
+        deprivation=deprivation,
+        strain=profile.strain[people.area],
+        onset=onsets(stream(seed, "conditions", number), people, deprivation, as_of),
+        is_dirty=is_dirty,
+    )
+    block = replace(block, periods=_services(block) | _restrictions(block))
+    block = _with_missed_care(block)
+    return courses_of(block)
+
+
+def _with_missed_care(block: Block) -> Block:
+    rng, size, people = block.rng("gaps"), block.size, block.people
+    unserved = np.all([block.periods[name][0] == NEVER for name in SERVICES], axis=0)
+    old = block.age >= OUT_OF_TOUCH_AGE
+    out_of_touch = old & unserved & (rng.random(size) < block.missed(OUT_OF_TOUCH))
+    lapsed = rng.random(size) < block.missed(_LAPSED)
+    lacks: dict[str, Flags] = {}
+    for name, care in CARES.items():
+        otherwise = (care.share - _LAPSED * _LAPSED_LACKS) / (1 - _LAPSED)
+        chance = np.where(lapsed, _LAPSED_LACKS, block.missed(otherwise))
+        lacks[name] = block.has(*care.conditions) & (out_of_touch | (rng.random(size) < chance))
+    # HbA1c is a test of glucose: who has both diseases misses both or none.
+    lacks["glucose"] = np.where(block.has("diabetes"), lacks["hba1c"], lacks["glucose"]) & block.has("psychosis")
+    # Without a doctor for the memory there was none for the opioids either.
+    lacks["opioid_review"] |= lacks["memory_review"] & block.has("chronic_pain")
+    there = (people.first < block.as_of - 720) & (people.last > block.as_of - 440)
+    causes, due = _causes(block, rng, out_of_touch)
+    return replace(
+        block,
+        lacks=lacks,
+        causes=causes,
+        due=due,
+        is_out_of_touch=out_of_touch,
+        had_emergency=old & there & (rng.random(size) < EMERGENCY_SHARE),
+    )
+
+
+def _causes(block: Block, rng: np.random.Generator, out_of_touch: Flags) -> tuple[Places, Days]:
+    """Why each person's follow-up is missing, should it be, and the day on which it was due."""
+    weights = {CAUSE[name]: weight for name, weight in _CAUSES.items()}
+    cause = choose(rng, weights, block.size)
+    newcomer = np.where(block.people.arrived < NEVER, block.people.arrived, -NEVER)
+    moved = np.where(block.people.moved < NEVER, block.people.moved, newcomer)
+    cause[(moved > block.as_of - 730) & (rng.random(block.size) < 0.7)] = CAUSE["moved"]
+    cause[out_of_touch] = CAUSE["never_invited"]
+    return cause, (block.as_of - whole(rng, 110, CERTAIN_WITHIN, block.size)).astype(np.int32)
+
+
+SERVICES = ("home_care", "round_the_clock_care", "palliative_care", "specialist_care")
+RESTRICTIONS = {"contact_ban": 0.004, "security_ban": 0.003, "objection": 0.001, "processing_restriction": 0.0005}
+"""Share of persons under each restriction."""
+
+
+def _services(block: Block) -> dict[str, tuple[Days, Days]]:
+    """First and last days of lasting services; they end with the person's last day at the latest."""
+    rng, age, people, size = block.rng("services"), block.age, block.people, block.size
+    never = np.full(size, NEVER, dtype=np.int32)
+    gone = np.where(people.last < block.as_of, people.last, never)
+
+    def lasting(has: Flags, longest: int, ended: float) -> tuple[Days, Days]:
+        first = np.maximum(people.last - whole(rng, 20, longest, size), people.first)
+        over = np.where(rng.random(size) < ended, first + whole(rng, 15, longest, size), never)
+        last = np.where(over <= people.last, over, gone)
+        return np.where(has, first, never), np.where(has, last, never)
+
+    frailty = 1 / (1 + np.exp((86 - age) / 4)) * np.where(block.has("dementia"), 1.6, 0.8)
+    institution = rng.random(size) < 0.16 * frailty * (age >= 65)
+    dying = (people.death < NEVER) & (age >= 40) & (rng.random(size) < 0.25)
+    treated = block.has("psychosis", "depression", "cancer")
+    return {
+        "home_care": lasting((rng.random(size) < 0.38 * frailty) & (age >= 65) & ~institution, 1500, 0.2),
+        "round_the_clock_care": lasting(institution, 900, 0.0),
+        "palliative_care": lasting(dying | (block.has("cancer") & (rng.random(size) < 0.02)), 160, 0.0),
+        "specialist_care": lasting(treated & (rng.random(size) < 0.1), 600, 0.5),
+    }
+
+
+def _restrictions(block: Block) -> dict[str, tuple[Days, Days]]:
+    """First and last days of bans and objections of a few; some have ended.
+
+    Security bans are given to those alone whose earlier residences change no count: of a person under one the register
+    tells no residence at all.
+    """
+    rng, people, size = block.rng("restrictions"), block.people, block.size
+    found = {}
+    for name, share in RESTRICTIONS.items():
+        has = rng.random(size) < share
+        if name == "security_ban":
+            has &= block.is_resident & block.is_settled()
+        first = np.maximum(people.last - whole(rng, 10, 1500, size), people.first)
+        ends = first + whole(rng, 180, 900, size)
+        ends = np.where((rng.random(size) < 0.3) & (ends <= people.last), ends, NEVER)
+        found[name] = (
+            np.where(has, first, NEVER).astype(np.int32),
+            np.where(has, ends, NEVER).astype(np.int32),
+        )
+    return found
