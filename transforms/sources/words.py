@@ -18,3 +18,15 @@ def word_of(text: pl.Expr, groups: dict[str, list[str]], otherwise: str) -> pl.E
     """The term whose group holds the word, whatever its case."""
     terms = {word: term for term, words in groups.items() for word in words}
     return text.str.to_lowercase().replace_strict(terms, default=otherwise, return_dtype=pl.String)
+
+
+def terms_of(text: pl.Expr, groups: dict[str, list[str]]) -> pl.Expr:
+    """The term whose group holds the word, whatever its case; null where none does."""
+    terms = {word: term for term, words in groups.items() for word in words}
+    return text.str.strip_chars().str.to_lowercase().replace_strict(terms, default=None, return_dtype=pl.String)
+
+
+def hold_identity_codes(identifiers: pl.Series) -> bool:
+    """Whether most of the identifiers are written as Finnish personal identity codes are."""
+    present = identifiers.drop_nulls().str.strip_chars()
+    return len(present) > 0 and present.str.contains(r"(?i)^\d{6}[-+A-FU-Y]\d{3}[0-9A-Y]$").sum() * 2 > len(present)
