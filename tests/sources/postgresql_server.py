@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 OWNER, OWNER_PASSWORD, READER_PASSWORD = "owner", "owner-Secret-1", "reader-Secret-2%/@"
 
@@ -31,7 +32,7 @@ class Server:
     port: int
 
     def address(self, user: str = OWNER, password: str = "", database: str = "postgres", options: str = "") -> str:
-        secret = f":{password}" if password else ""
+        secret = f":{quote(password, safe='')}" if password else ""
         return f"postgresql://{user}{secret}@127.0.0.1:{self.port}/{database}{options}"
 
     def run(self, statements: str, database: str = "postgres") -> str:

@@ -100,12 +100,11 @@ def _blocks(path: Path, kind: str) -> Iterator[pl.DataFrame]:
             )
             for batch in reader:
                 if batch.num_rows:
+                    batch.validate(full=True)  # the parser takes bytes that are no text
                     yield pl.DataFrame(pl.from_arrow(batch))
     except pa.ArrowInvalid as error:
         rule, column = _what_is_wrong(str(error))
-    except UnicodeError:
-        rule = "the file is not UTF-8"
-    except (OSError, pa.ArrowException, pl.exceptions.PolarsError):
+    except (OSError, UnicodeError, pa.ArrowException, pl.exceptions.PolarsError):
         rule = "the file cannot be read to its end"
     if rule:
         raise SourceRefused(rule, _AGAIN, kind, column)
@@ -115,6 +114,8 @@ def _what_is_wrong(text: str) -> tuple[str, str | None]:
     """The rule that a line breaks, and the element where it is one of ours; nothing of the line itself."""
     if "straddl" in text:
         return f"a line is longer than {BLOCK_BYTES >> 20} MB", None
+    if "UTF8" in text:
+        return "the file is not UTF-8", None
     found = re.search(r"Column\(/([A-Za-z/\[\]]*)\) changed from", text)
     if found is None:
         return "a line is not valid JSON", None
