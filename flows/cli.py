@@ -94,10 +94,20 @@ def _ingest(given: argparse.Namespace, layout: Layout) -> None:
     take_secrets()
     prepare(layout)
     from flows.controller import describe_load, run_ingest
-    from flows.sources import SourceOptions
+    from flows.sources import SourceOptions, without_password
 
     options = SourceOptions(given.areas, given.area_map, given.years, given.seed)
-    _print(describe_load(run_ingest(layout, given.source, given.as_of, options)))
+    _print(describe_load(run_ingest(layout, without_password(given.source), given.as_of, options)))
+
+
+def _sources(given: argparse.Namespace, layout: Layout) -> None:
+    take_secrets()
+    from flows.sources import load_database, source_ddl
+
+    if given.action == "ddl":
+        _print(source_ddl(given.schema, given.role))
+    else:
+        _print(f"Loaded {load_database(given.directory, given.address):,} rows")
 
 
 def _analyse(given: argparse.Namespace, layout: Layout) -> None:
@@ -132,13 +142,13 @@ def _approve(given: argparse.Namespace, layout: Layout) -> None:
 def _run_all(given: argparse.Namespace, layout: Layout) -> None:
     take_secrets()
     prepare(layout)
-    from flows.sources import kind_of
+    from flows.sources import without_password
 
-    kind_of(given.source)
+    source = without_password(given.source)
     from flows.run import run_all
 
     data = ["--data", str(layout.data)]
-    load = [*data, "ingest", "--source", given.source, "--as-of", str(given.as_of)]
+    load = [*data, "ingest", "--source", source, "--as-of", str(given.as_of)]
     load += ["--years", str(given.years), "--seed", str(given.seed)]
     for flag, path in (("--areas", given.areas), ("--area-map", given.area_map)):
         load += [flag, str(path)] if path else []
@@ -228,9 +238,12 @@ def _parser() -> argparse.ArgumentParser:
 
     def source(made: argparse.ArgumentParser) -> None:
         made.add_argument(
-            "--source", required=True, metavar="SRC", help="synthetic:N, feed:DIR or synthea:DIR; it is only read"
+            "--source",
+            required=True,
+            metavar="SRC",
+            help="synthetic:N, feed:DIR, synthea:DIR, omop:DIR, fhir:DIR or postgresql://USER@HOST/DB; it is only read",
         )
-        made.add_argument("--area-map", type=Path, metavar="CSV", help="city,area_code: where Synthea's cities lie")
+        made.add_argument("--area-map", type=Path, metavar="CSV", help="city,area_code: where the source's cities lie")
         dated(made)
         generator(made)
 
@@ -267,6 +280,15 @@ def _parser() -> argparse.ArgumentParser:
         action.add_argument("--reason", required=True, metavar="TEXT", help="why; logged")
 
     source(command("ingest", _ingest, "Controller zone: read, check and pseudonymise a source into the lake."))
+
+    made = command("sources", _sources, "Make and fill a PostgreSQL database that caregap can read.")
+    actions = made.add_subparsers(dest="action", required=True, metavar="ddl | load DIR ADDRESS")
+    statements = actions.add_parser("ddl", parents=[common], help="print the statements that make its tables")
+    statements.add_argument("--schema", type=_name, default="caregap", metavar="NAME", help="schema (caregap)")
+    statements.add_argument("--role", type=_name, default="caregap_reader", metavar="NAME", help="who may read")
+    loaded = actions.add_parser("load", parents=[common], help="add a feed's rows to its tables, all or none")
+    loaded.add_argument("directory", type=Path, metavar="DIR", help="a feed")
+    loaded.add_argument("address", metavar="ADDRESS", help="postgresql://OWNER@HOST/DB?schema=caregap")
 
     made = command("analyse", _analyse, "Analysis zone: count the care gaps from the lake.")
     dated(made)
@@ -333,6 +355,12 @@ def _date(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError("not a date; write YYYY-MM-DD") from None
+
+
+def _name(text: str) -> str:
+    if not text.isidentifier() or not text.isascii():
+        raise argparse.ArgumentTypeError("not a plain name")
+    return text
 
 
 def _positive(text: str) -> int:

@@ -19,7 +19,7 @@ from flows.passphrase import epoch_in_use, open_keyring
 from flows.progress import progress
 from flows.quarantine import forget_old
 from flows.settings import Layout
-from flows.sources import SourceOptions, kind_of, open_source
+from flows.sources import SourceOptions, described, kind_of, open_source
 from flows.storage import (
     Snapshot,
     commit,
@@ -202,7 +202,7 @@ def run_ingest(layout: Layout, source: str, as_of: date, options: SourceOptions)
                 layout.audit,
                 "ingest",
                 load=load,
-                source=kind,
+                source=described(source),
                 as_of=as_of.isoformat(),
                 purpose=policy.purpose,
                 count=sum(rows.values()),

@@ -7,7 +7,7 @@ from getpass import getpass
 from pathlib import Path
 
 from flows import audit
-from flows.settings import Layout, take_secrets
+from flows.settings import PASSPHRASES, Layout, take_secrets
 from flows.storage import has_snapshot, read_snapshot
 from schemas.errors import KeyUnavailable
 from transforms.controller import keys
@@ -58,7 +58,7 @@ def epoch_in_use(layout: Layout) -> str:
 
 def _make(layout: Layout) -> None:
     """A keyring for nobody's data, with its passphrase in a file beside it unless one is given."""
-    given = bool(take_secrets())
+    given = any(name in take_secrets() for name in PASSPHRASES)
     text = passphrase(layout, new=True) if given else secrets.token_urlsafe(32)
     if not given:
         layout.passphrase.unlink(missing_ok=True)

@@ -5,7 +5,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-SECRETS = ("CAREGAP_PASSPHRASE", "CAREGAP_PASSPHRASE_FILE")
+PASSPHRASES = ("CAREGAP_PASSPHRASE", "CAREGAP_PASSPHRASE_FILE")
+SECRETS = (*PASSPHRASES, "PGPASSWORD", "PGPASSFILE")
 """Environment variables that only the controller zone may have."""
 _taken: dict[str, str] = {}
 _prepared: list["Layout"] = []
@@ -136,3 +137,8 @@ def take_secrets() -> dict[str, str]:
         if name in os.environ:
             _taken[name] = os.environ.pop(name)
     return dict(_taken)
+
+
+def keep_secret(name: str, value: str) -> None:
+    """Hold a secret that came on the command line as if it had come in the environment."""
+    _taken[name] = value

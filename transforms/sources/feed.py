@@ -148,7 +148,7 @@ class FeedSource:
         self._remarks[Remark(table, column, rule, count)] = None
 
 
-def columns_of(path: Path, table: str) -> list[str]:
+def columns_of(path: Path, table: str, delimiter: str = ",") -> list[str]:
     """Column names of a CSV or Parquet file; SourceRefused where it is empty or cannot be read."""
     names: list[str] | None = None
     try:
@@ -158,7 +158,7 @@ def columns_of(path: Path, table: str) -> list[str]:
             names = list(pq.read_schema(path).names)
         else:
             with path.open(encoding="utf-8-sig", newline="") as file:
-                names = [name.strip() for name in next(csv.reader(file), [])]
+                names = [name.strip() for name in next(csv.reader(file, delimiter=delimiter), [])]
     except (OSError, UnicodeError, csv.Error, pa.ArrowException):
         names = None
     if names is None:
@@ -169,12 +169,17 @@ def columns_of(path: Path, table: str) -> list[str]:
 
 
 def csv_batches(
-    path: Path, table: str, names: list[str], skipped: Callable[[], None] | None = None
+    path: Path,
+    table: str,
+    names: list[str],
+    skipped: Callable[[], None] | None = None,
+    delimiter: str = ",",
 ) -> Iterator[pl.DataFrame]:
     """Rows of a CSV file under the given column names, in order, every value text, empty values null.
 
     A row with more or fewer fields than the header is left out and told to `skipped`; where there is no `skipped`,
-    SourceRefused. Byte order mark, either line ending and line breaks within quotation marks are understood.
+    SourceRefused. Byte order mark, either line ending and line breaks within quotation marks are understood. Fields
+    that tabs part are not quoted.
     """
     ragged = False
 
@@ -190,7 +195,12 @@ def csv_batches(
         yield from pa_csv.open_csv(
             path,
             read_options=pa_csv.ReadOptions(block_size=BLOCK_BYTES, column_names=names, skip_rows_after_names=1),
-            parse_options=pa_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=on_ragged),
+            parse_options=pa_csv.ParseOptions(
+                delimiter=delimiter,
+                quote_char=False if delimiter == "\t" else '"',
+                newlines_in_values=delimiter != "\t",
+                invalid_row_handler=on_ragged,
+            ),
             convert_options=pa_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()),
                 null_values=[""],
@@ -199,7 +209,7 @@ def csv_batches(
             ),
         )
 
-    for rows in _arrow_rows(read):
+    for rows in arrow_rows(read):
         if rows is None:
             rule = "a row has more or fewer fields than the header" if ragged else "the file cannot be read as CSV"
             raise SourceRefused(rule, "Export it again, as CSV in UTF-8 with values that hold commas quoted", table)
@@ -238,13 +248,13 @@ def _batches(path: Path, table: str) -> Iterator[pl.DataFrame]:
         with pq.ParquetFile(path) as file:
             yield from file.iter_batches(batch_size=BATCH_ROWS)
 
-    for rows in _arrow_rows(read):
+    for rows in arrow_rows(read):
         if rows is None:
             raise SourceRefused("the file cannot be read as Parquet", "Export it again", table)
         yield rows
 
 
-def _arrow_rows(read: Callable[[], Iterator[Any]]) -> Iterator[pl.DataFrame | None]:
+def arrow_rows(read: Callable[[], Iterator[Any]]) -> Iterator[pl.DataFrame | None]:
     """Batches with rows in them as Polars frames; None last where reading failed.
 
     Arrow's own error quotes the row, so it must not be the cause or the context of ours.

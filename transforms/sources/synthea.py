@@ -14,10 +14,13 @@ from pathlib import Path
 
 import polars as pl
 
-from schemas.areas import CITY, DISTRICT, MAJOR, UNKNOWN_AREA, complete_areas, load_areas
-from schemas.errors import SourceRefused, UsageRefused
+from schemas.areas import CITY, DISTRICT, MAJOR, UNKNOWN_AREA, complete_areas
+from schemas.errors import SourceRefused
 from transforms.sources import Remark
 from transforms.sources.feed import columns_of, csv_batches, quotation_marks, rows_about
+from transforms.sources.notes import Notes
+from transforms.sources.places import read_area_map
+from transforms.sources.words import count_where, stripped, word_of
 
 _EVENT_FILES = {
     "encounters": ("contact", "snomed"),
@@ -48,7 +51,7 @@ class SyntheaSource:
     def __init__(self, directory: Path, area_map: Path | None = None, areas: pl.DataFrame | None = None) -> None:
         """Find the files; patients.csv must be there with an Id and a BIRTHDATE column."""
         self._files = _csv_files(directory)
-        self._remarks: dict[tuple[str, str | None, str], int | None] = {}
+        self._notes = Notes()
         if _PATIENTS not in self._files:
             raise SourceRefused("patients.csv is missing", "Give the folder of Synthea's CSV files", "person")
         present = self._columns(_PATIENTS, "person")
@@ -57,7 +60,7 @@ class SyntheaSource:
                 rule = f"patients.csv has no {word} column"
                 raise SourceRefused(rule, "Export it again with Synthea's CSV exporter", "person", column)
         self._given_areas = areas
-        self._area_of_city = _read_area_map(area_map, areas) if area_map else None
+        self._area_of_city = read_area_map(area_map, areas) if area_map else None
         self._geography: tuple[pl.DataFrame | None, pl.DataFrame] | None = None
 
     def areas(self) -> pl.DataFrame | None:
@@ -66,7 +69,7 @@ class SyntheaSource:
 
     def batches(self) -> Iterator[tuple[str, pl.DataFrame]]:
         """Yield persons, then where they live, then what happened to them."""
-        self._remarks = {}
+        self._notes = Notes()
         persons = 0
         for rows in self._rows(_PATIENTS, "person"):
             persons += rows.height
@@ -82,7 +85,7 @@ class SyntheaSource:
 
     def remarks(self) -> list[Remark]:
         """Tell what was missing or not understood; complete once `batches` has been read to its end."""
-        return [Remark(*where, count) for where, count in self._remarks.items()]
+        return self._notes.remarks()
 
     def rows_expected(self) -> int | None:
         """Estimate from the size of the files; a patient is a person and a residence."""
@@ -93,14 +96,14 @@ class SyntheaSource:
 
     def _persons(self, rows: pl.DataFrame) -> pl.DataFrame:
         given = [self._text(rows, "person", "given_names", "FIRST")]
-        given += [_stripped("MIDDLE")] if "MIDDLE" in rows.columns else []
+        given += [stripped("MIDDLE")] if "MIDDLE" in rows.columns else []
         given_names = pl.concat_str(given, separator=" ", ignore_nulls=True)
         return rows.select(
             person_id=self._text(rows, "person", "person_id", "ID"),
             given_names=pl.when(given_names != "").then(given_names),
             family_name=self._text(rows, "person", "family_name", "LAST"),
             birth_date=self._day(rows, "person", "birth_date", "BIRTHDATE"),
-            sex=_word(self._text(rows, "person", "sex", "GENDER"), _WORDS["sex"], "unknown"),
+            sex=word_of(self._text(rows, "person", "sex", "GENDER"), _WORDS["sex"], "unknown"),
             death_date=self._day(rows, "person", "death_date", "DEATHDATE"),
         )
 
@@ -111,7 +114,7 @@ class SyntheaSource:
             street_address=self._text(rows, "residence", "street_address", "ADDRESS"),
             postal_code=self._text(rows, "residence", "postal_code", "ZIP"),
             city=self._text(rows, "residence", "area_code", "CITY"),
-            state=_stripped("STATE") if "STATE" in rows.columns else _ABSENT,
+            state=stripped("STATE") if "STATE" in rows.columns else _ABSENT,
         )
         if self._area_of_city is not None:
             key = pl.col("city").str.to_lowercase()
@@ -121,27 +124,27 @@ class SyntheaSource:
             placed = residences.join(
                 districts, on=["city", "state"], how="left", nulls_equal=True, maintain_order="left"
             )
-        self._count("residence", "area_code", "the city has no area", placed["area_code"].null_count())
+        self._notes.count("residence", "area_code", "the city has no area", placed["area_code"].null_count())
         return placed.drop("city", "state")
 
     def _events(self, rows: pl.DataFrame, table: str, code_system: str) -> pl.DataFrame:
-        code = _stripped("CODE") if "CODE" in rows.columns else _ABSENT
+        code = stripped("CODE") if "CODE" in rows.columns else _ABSENT
         columns = {
-            "person_id": _stripped("PATIENT"),
+            "person_id": stripped("PATIENT"),
             "code_system": pl.when(code.is_not_null()).then(pl.lit(code_system)),
             "code": code,
             "event_date": self._day(rows, table, "event_date", "START", "DATE"),
         }
         if "ID" in rows.columns:
-            columns["record_id"] = _stripped("ID")
+            columns["record_id"] = stripped("ID")
         if "STATUS" in rows.columns:
-            columns["is_retracted"] = _stripped("STATUS").str.to_lowercase().is_in(_WORDS["retracted"]["status"])
+            columns["is_retracted"] = stripped("STATUS").str.to_lowercase().is_in(_WORDS["retracted"]["status"])
         if table == "contact":
             words = self._text(rows, table, "channel", "ENCOUNTERCLASS", "CLASS")
-            columns["channel"] = _word(words, _WORDS["channel"], "other")
+            columns["channel"] = word_of(words, _WORDS["channel"], "other")
             known = [word for group in _WORDS["channel"].values() for word in group]
-            unknown = _count_where(rows, ~words.str.to_lowercase().is_in(known).fill_null(False))
-            self._count(table, "channel", "the class of encounter is not known and counts as other", unknown)
+            unknown = count_where(rows, ~words.str.to_lowercase().is_in(known).fill_null(False))
+            self._notes.count(table, "channel", "the class of encounter is not known and counts as other", unknown)
         elif table == "diagnosis":
             columns["end_date"] = self._day(rows, table, "end_date", "STOP")
         elif table == "measurement":
@@ -149,8 +152,8 @@ class SyntheaSource:
             is_number = value.cast(pl.Float64, strict=False).is_finite()
             columns["value"] = pl.when(is_number).then(value)
             columns["unit"] = self._text(rows, table, "unit", "UNITS", "UNIT")
-            no_number = _count_where(rows, value.is_not_null() & ~is_number.fill_null(False))
-            self._count(table, "value", "the result is not a number and was left empty", no_number)
+            no_number = count_where(rows, value.is_not_null() & ~is_number.fill_null(False))
+            self._notes.count(table, "value", "the result is not a number and was left empty", no_number)
         return rows.select(**columns)
 
     # Files
@@ -162,34 +165,34 @@ class SyntheaSource:
 
     def _rows(self, name: str, table: str) -> Iterator[pl.DataFrame]:
         def skipped() -> None:
-            self._count(table, None, "rows with more or fewer fields than the header were left out", 1)
+            self._notes.count(table, None, "rows with more or fewer fields than the header were left out", 1)
 
         if quotation_marks(self._files[name]) % 2:
-            self._note(table, None, f"{name}.csv has a quotation mark too few: rows may have been read as one")
+            self._notes.note(table, None, f"{name}.csv has a quotation mark too few: rows may have been read as one")
         return csv_batches(self._files[name], table, self._columns(name, table), skipped)
 
     def _has_events(self, name: str, table: str) -> bool:
         """Whether a file can be read as events; a remark where it cannot."""
         if name not in self._files:
-            self._note(table, None, f"{name}.csv is missing")
+            self._notes.note(table, None, f"{name}.csv is missing")
             return False
         if self._files[name].stat().st_size == 0:
-            self._note(table, None, f"{name}.csv is empty")
+            self._notes.note(table, None, f"{name}.csv is empty")
             return False
         present = self._columns(name, table)
         needed = {"person_id": ("PATIENT",), "event_date": ("START", "DATE")}
         needed |= {"code": ("CODE",)} if table != "contact" else {}
         lacking = [column for column, words in needed.items() if not set(words) & set(present)]
         for column in lacking:
-            self._note(table, column, f"{name}.csv lacks the column and was left out")
+            self._notes.note(table, column, f"{name}.csv lacks the column and was left out")
         return not lacking
 
     def _text(self, rows: pl.DataFrame, table: str, column: str, *words: str) -> pl.Expr:
         """The first of the named columns that is there, else nothing and a remark."""
         for word in words:
             if word in rows.columns:
-                return _stripped(word)
-        self._note(table, column, f"there is no {words[0]} column")
+                return stripped(word)
+        self._notes.note(table, column, f"there is no {words[0]} column")
         return _ABSENT
 
     def _day(self, rows: pl.DataFrame, table: str, column: str, *words: str) -> pl.Expr:
@@ -198,7 +201,7 @@ class SyntheaSource:
         day = text.str.head(10)
         is_day = day.str.to_date("%Y-%m-%d", strict=False).is_not_null()
         lost = ~is_day if column in _REQUIRED_DAYS else ~is_day & text.is_not_null()
-        self._count(table, column, "the date is missing or cannot be read", _count_where(rows, lost))
+        self._notes.count(table, column, "the date is missing or cannot be read", count_where(rows, lost))
         return pl.when(is_day).then(day).otherwise(text)
 
     def _districts(self) -> tuple[pl.DataFrame | None, pl.DataFrame]:
@@ -207,19 +210,11 @@ class SyntheaSource:
             places = pl.DataFrame(schema={"city": pl.String, "state": pl.String})
             for rows in csv_batches(self._files[_PATIENTS], "person", self._columns(_PATIENTS, "person"), lambda: None):
                 if "CITY" in rows.columns:
-                    state = _stripped("STATE") if "STATE" in rows.columns else _ABSENT
-                    found = rows.select(city=_stripped("CITY"), state=state).drop_nulls("city")
+                    state = stripped("STATE") if "STATE" in rows.columns else _ABSENT
+                    found = rows.select(city=stripped("CITY"), state=state).drop_nulls("city")
                     places = pl.concat([places, found]).unique()
             self._geography = geography(places)
         return self._geography
-
-    def _note(self, table: str, column: str | None, rule: str) -> None:
-        self._remarks[table, column, rule] = None
-
-    def _count(self, table: str, column: str | None, rule: str, count: int) -> None:
-        if count:
-            where = (table, column, rule)
-            self._remarks[where] = (self._remarks.get(where) or 0) + count
 
 
 def geography(places: pl.DataFrame) -> tuple[pl.DataFrame | None, pl.DataFrame]:
@@ -269,38 +264,3 @@ def _csv_files(directory: Path) -> dict[str, Path]:
     if not directory.is_dir():
         raise SourceRefused("there is no such folder", "Give the folder of Synthea's CSV files")
     return {}
-
-
-def _read_area_map(path: Path, areas: pl.DataFrame | None) -> dict[str, str]:
-    """Area code by city name in small letters. Raises UsageRefused where it does not fit the geography."""
-    raw: pl.DataFrame | None = None
-    try:
-        raw = pl.read_csv(path, infer_schema=False)
-    except (OSError, pl.exceptions.PolarsError):
-        raw = None
-    if raw is None or not {"city", "area_code"} <= set(raw.columns):
-        raise UsageRefused("the area map is no CSV file with city and area_code", "Correct it", "area map")
-    pairs = raw.select(_stripped("city").str.to_lowercase(), _stripped("area_code")).drop_nulls().unique()
-    if twice := pairs.height - pairs["city"].n_unique():
-        raise UsageRefused("a city has two areas", "Keep one of them", "area map", "city", twice)
-    known = (load_areas() if areas is None else areas)["code"]
-    if strange := pairs.filter(~pl.col("area_code").is_in(known.implode())).height:
-        next_step = "Use codes of the areas file, or give the file that has them"
-        raise UsageRefused("the code is no area of the geography", next_step, "area map", "area_code", strange)
-    return dict(pairs.iter_rows())
-
-
-def _stripped(column: str) -> pl.Expr:
-    """Text without blanks around it; null where nothing is left."""
-    text = pl.col(column).str.strip_chars()
-    return pl.when(text != "").then(text)
-
-
-def _count_where(rows: pl.DataFrame, condition: pl.Expr) -> int:
-    return int(rows.with_columns(condition.alias("#")).select(pl.col("#").sum()).item())
-
-
-def _word(text: pl.Expr, groups: dict[str, list[str]], otherwise: str) -> pl.Expr:
-    """The term whose group holds the word, whatever its case."""
-    terms = {word: term for term, words in groups.items() for word in words}
-    return text.str.to_lowercase().replace_strict(terms, default=otherwise, return_dtype=pl.String)

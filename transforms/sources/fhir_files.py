@@ -1,0 +1,123 @@
+"""The files of a FHIR Bulk Data export: found by what is in them, read in blocks, plain or gzip."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.json as pa_json
+
+from schemas.errors import SourceRefused
+from transforms.sources.fhir_schemas import SCHEMAS
+from transforms.sources.notes import Notes
+
+BLOCK_BYTES = 32 << 20
+"""JSON is parsed in blocks of this size; a line must fit in one."""
+_ENDS = (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz")
+_BATCH_ROWS = 100_000
+_AGAIN = "Export it again, as FHIR R4 Bulk Data (NDJSON)"
+_TYPE = re.compile(r"[A-Z][A-Za-z]+")
+
+
+class FhirFiles:
+    """Files by resource type, whatever they are called: of each the first line tells what it holds.
+
+    Raises SourceRefused where there is no such folder.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """Find the files, in the folder and those below it."""
+        if not directory.is_dir():
+            raise SourceRefused("there is no such folder", "Give the folder of a FHIR Bulk Data export")
+        self._files: dict[str, list[Path]] = {}
+        for path in sorted(directory.rglob("*")):
+            if path.is_file() and path.name.lower().endswith(_ENDS) and not path.name.startswith((".", "_")):
+                kind = _resource_type(path)
+                if kind is not None:
+                    self._files.setdefault(kind, []).append(path)
+
+    def __contains__(self, kind: str) -> bool:
+        """Whether there is a file of a resource type."""
+        return kind in self._files
+
+    def paths(self, kind: str) -> list[Path]:
+        """Give the files of a resource type."""
+        return self._files.get(kind, [])
+
+    def rows(self, kind: str, notes: Notes | None = None) -> Iterator[pl.DataFrame]:
+        """Resources of a type with the elements of `fhir_schemas`, absent ones null.
+
+        Raises SourceRefused where a file cannot be read to its end or an element is not of FHIR R4's type.
+        """
+        parts: list[pl.DataFrame] = []
+        for path in self.paths(kind):
+            for block in _blocks(path, kind):
+                rows = block.filter(pl.col("resourceType") == kind)
+                if notes is not None:
+                    rule = "lines of another resource type, or of none, were left out"
+                    notes.count(kind, None, rule, block.height - rows.height)
+                parts.append(rows.drop("resourceType"))
+                if sum(part.height for part in parts) >= _BATCH_ROWS:
+                    yield pl.concat(parts)
+                    parts = []
+        if parts:
+            yield pl.concat(parts)
+
+
+def _resource_type(path: Path) -> str | None:
+    """What the first line says that it is, or where it cannot be read the file's name; None where neither tells."""
+    first = ""
+    try:
+        with pa.input_stream(str(path), compression="detect") as stream:
+            head = stream.read(BLOCK_BYTES if path.stat().st_size < BLOCK_BYTES else 1 << 20)
+        first = head.split(b"\n", 1)[0].decode("utf-8-sig", "replace").strip()
+    except (OSError, pa.ArrowException):
+        first = "{"
+    if not first:
+        return None
+    told: Any = None
+    try:
+        told = json.loads(first)
+    except ValueError:
+        told = None
+    if isinstance(told, dict) and isinstance(told.get("resourceType"), str):
+        return str(told["resourceType"])
+    return next((word for word in _TYPE.findall(path.name) if word in SCHEMAS), None)
+
+
+def _blocks(path: Path, kind: str) -> Iterator[pl.DataFrame]:
+    """Resources of a file, block by block. Arrow's own error may quote a line, so it is not the cause of ours."""
+    rule, column = "", None
+    try:
+        with pa.input_stream(str(path), compression="detect") as stream:
+            reader = pa_json.open_json(
+                stream,
+                pa_json.ReadOptions(block_size=BLOCK_BYTES),
+                pa_json.ParseOptions(explicit_schema=SCHEMAS[kind], unexpected_field_behavior="ignore"),
+            )
+            for batch in reader:
+                if batch.num_rows:
+                    batch.validate(full=True)  # the parser takes bytes that are no text
+                    yield pl.DataFrame(pl.from_arrow(batch))
+    except pa.ArrowInvalid as error:
+        rule, column = _what_is_wrong(str(error))
+    except (OSError, UnicodeError, pa.ArrowException, pl.exceptions.PolarsError):
+        rule = "the file cannot be read to its end"
+    if rule:
+        raise SourceRefused(rule, _AGAIN, kind, column)
+
+
+def _what_is_wrong(text: str) -> tuple[str, str | None]:
+    """The rule that a line breaks, and the element where it is one of ours; nothing of the line itself."""
+    if "straddl" in text:
+        return f"a line is longer than {BLOCK_BYTES >> 20} MB", None
+    if "UTF8" in text:
+        return "the file is not UTF-8", None
+    found = re.search(r"Column\(/([A-Za-z/\[\]]*)\) changed from", text)
+    if found is None:
+        return "a line is not valid JSON", None
+    path = [word for word in found[1].replace("[]", "").split("/") if word]
+    return "an element is not of the type that FHIR R4 gives it", ".".join(path) or None
