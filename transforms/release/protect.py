@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -18,11 +18,14 @@ import polars as pl
 
 from schemas.errors import DisclosureRefused, UsageRefused
 from transforms.release import attack, published
+from transforms.release.harm import Outcome, costs_in_words, costs_of, figures_of, harm_of, outcome
 from transforms.release.ledger import Record, earlier_tables
+from transforms.release.linear import Amounts
 from transforms.release.link import Group, Parts, Populations, link, parts, populations
+from transforms.release.optimum import WORK, Harm, least_harm
 from transforms.release.spec import STATUS, VALUE, Spec
 from transforms.release.suppress import Suppression, suppress
-from transforms.release.tables import SAFE, Block, Whole, build_blocks
+from transforms.release.tables import SAFE, Block, Merged, Whole, build_blocks
 from transforms.release.witnesses import verify_witnesses
 
 PUBLISHED, PRIMARY, SECONDARY = "published", "primary", "secondary"
@@ -66,7 +69,7 @@ def protect_counts(counts: pl.DataFrame, spec: Spec, processes: int = 1, earlier
     blocks = build_blocks(counts, spec)
     same, sums = populations(blocks, spec), parts(blocks, spec)
     groups = link(blocks, spec, same, sums, earlier_tables(earlier, spec))
-    answers = _suppress_all(groups, spec, processes)
+    answers, outcomes = _suppress_all(groups, blocks, spec, processes)
     if told := [
         (group, int(answer.bare.sum())) for group, answer in zip(groups, answers, strict=True) if answer.bare.any()
     ]:
@@ -91,7 +94,9 @@ def protect_counts(counts: pl.DataFrame, spec: Spec, processes: int = 1, earlier
     rules = _public_rules(spec, same, sums, len(earlier))
     before = [(each.table, each.rules) for each in earlier]
     verdict = attack.attack_tables([*before, (table, published.rules_of(rules))], processes=processes)
-    figures = _figures(decisions, verdict) | {"seconds": round(time.monotonic() - began, 2)}
+    figures = _figures(decisions, verdict)
+    figures |= figures_of(outcomes, figures["secondary"], figures["suppressed_value_sum"], spec)
+    figures |= {"seconds": round(time.monotonic() - began, 2)}
     certificate = rules | figures | _withheld(figures)
     start = np.cumsum([0, *(len(block.value) for block in blocks)])
     protected = Protected(table, certificate, decisions, _witnesses(groups, answers, start), figures)
@@ -159,22 +164,59 @@ def describe(figures: dict[str, Any]) -> str:
         "provably small": "provably_small",
         "seconds": "seconds",
     }
-    shown = {words: "withheld" if (value := figures[name]) is None else f"{value:,}" for words, name in lines.items()}
-    return "\n".join(f"{words:<20} {value:>12}" for words, value in shown.items())
+    shown = [f"{words:<20} {_shown(figures[name]):>12}{_distance(figures, name)}" for words, name in lines.items()]
+    if figures["proven_optimal"] is not None:
+        best, of = figures["proven_optimal"]["tables"], figures["proven_optimal"]["of"]
+        shown.append(f"{'proven least costly':<20} {best:>12,} of {of:,} tables")
+    return "\n".join(shown)
 
 
-def _suppress_all(groups: list[Group], spec: Spec, processes: int) -> list[Suppression]:
-    """One answer per group; the longest work is started first, and no answer depends on another."""
-    work = partial(suppress, rules=spec.rules, safe_from=spec.safe_from)
+def _shown(figure: float | None) -> str:
+    return "withheld" if figure is None else f"{figure:,}"
+
+
+def _distance(figures: dict[str, Any], name: str) -> str:
+    """How far a figure is from the least possible, where that is known and may be said."""
+    if figures["lower_bound"] is None or name not in figures["lower_bound"]:
+        return ""
+    least, gap = figures["lower_bound"][name], figures["optimality_gap"][name]
+    return f"  at least {least:,} whatever is chosen; {gap:.1%} at most could be spared"
+
+
+def _suppress_all(
+    groups: list[Group], blocks: list[Block], spec: Spec, processes: int
+) -> tuple[list[Suppression], list[Outcome]]:
+    """One answer per group, and one outcome where none of its cells is told already; the longest work is started first,
+    and no answer depends on another.
+    """
+    work = partial(_answer, spec=spec)
     order = sorted(range(len(groups)), key=lambda place: -groups[place].cells.size)
-    cells = [groups[place].cells for place in order]
+    costs = [costs_of(groups[place], blocks, spec) for place in order]
+    jobs = [
+        (groups[place].cells, own, harm_of(groups[place], blocks, own)) for place, own in zip(order, costs, strict=True)
+    ]
     if processes > 1 and len(groups) > 1:
         with ProcessPoolExecutor(min(processes, len(groups)), mp_context=get_context("spawn")) as pool:
-            found = list(pool.map(work, cells))
+            found = list(pool.map(work, jobs))
     else:
-        found = [work(each) for each in cells]
+        found = [work(each) for each in jobs]
     answers = dict(zip(order, found, strict=True))
-    return [answers[place] for place in range(len(groups))]
+    sorted_answers = [answers[place] for place in range(len(groups))]
+    return [answer for answer, _ in sorted_answers], [each for _, each in sorted_answers if each is not None]
+
+
+def _answer(job: tuple[Merged, Amounts, Harm], spec: Spec) -> tuple[Suppression, Outcome | None]:
+    """What to hide in a group and how far that is from the least possible; the least possible itself where known."""
+    cells, costs, harm = job
+    answer = suppress(cells, spec.rules, spec.safe_from, costs)
+    if answer.bare.any():
+        return answer, None
+    least = least_harm(cells, spec.rules, spec.safe_from, harm, WORK[spec.bound])
+    mine = outcome(answer.hidden, harm, least)
+    if least.best is not None and least.witnesses is not None and not mine.is_best:
+        answer = replace(answer, hidden=least.best, witnesses=least.witnesses)
+        mine = outcome(answer.hidden, harm, least)
+    return answer, replace(mine, least=replace(least, best=None, witnesses=None))
 
 
 def _decide(block: Block, merged: Whole, answer: Suppression, spec: Spec) -> pl.DataFrame:
@@ -238,6 +280,7 @@ def _public_rules(spec: Spec, same: Populations, sums: Parts, earlier: int) -> d
         "populations": [[list(key) for key in keys] for keys in same],
         "parts": [{"whole": list(whole), "parts": [list(key) for key in of], "measures": m} for whole, of, m in sums],
         "earlier_releases": earlier,
+        "costs": costs_in_words(spec),
         "attacker": "knows every published cell, how cells add up, which tables count the same people, all earlier "
         "releases of the date and which of their inner counts were corrected, that counts are whole, the rules, and "
         + zeros,
@@ -262,8 +305,9 @@ def _withheld(figures: dict[str, Any]) -> dict[str, Any]:
     """What the public is not told of few suppressed cells: how many of them, and how much, would be one more sum."""
     if not 0 < figures["primary"] + figures["secondary"] < FEW:
         return {}
-    note = f"primary, secondary and suppressed_value_sum are withheld where fewer than {FEW} cells are suppressed"
-    return {"primary": None, "secondary": None, "suppressed_value_sum": None, "note": note}
+    names = "primary", "secondary", "suppressed_value_sum", "cost", "lower_bound", "optimality_gap", "proven_optimal"
+    note = f"{', '.join(names[:-1])} and {names[-1]} are withheld where fewer than {FEW} cells are suppressed"
+    return dict.fromkeys(names) | {"note": note}
 
 
 def _must_hold(verdict: attack.Verdict) -> None:

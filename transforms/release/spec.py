@@ -2,6 +2,8 @@
 
 import tomllib
 from dataclasses import dataclass
+from itertools import pairwise
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -25,6 +27,10 @@ class Spec:
     With `self_contribution` an attacker who is counted himself subtracts himself: a count is safe from one more than
     the threshold. With `public_eligible` everybody knows how many are eligible, so that these are published. `parts`
     names a `by` value and those that add up to it.
+
+    What hiding a cell costs grows with its value, `people_per_cell` people as much as one more cell (as many as a usual
+    safe cell has where it is None), and with its `standing`: the product of a factor for each dimension's level, the
+    total first; all alike where a dimension has none. `bound` says how hard to look for the least possible.
     """
 
     count: str
@@ -35,6 +41,9 @@ class Spec:
     self_contribution: bool = False
     public_eligible: bool = False
     parts: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    standing: tuple[tuple[float, ...], ...] = ()
+    people_per_cell: float | None = None
+    bound: Literal["none", "quick", "full"] = "quick"
 
     @property
     def safe_from(self) -> int:
@@ -69,14 +78,14 @@ def load_spec(path: Path) -> Spec:
 
 def spec_from(raw: dict[str, Any]) -> Spec:
     """Check the content of a spec. Raises UsageRefused with what to correct."""
-    _known(raw, ("count", "eligible", "by", "dimension", "rules", "sum"), "the spec")
+    _known(raw, ("count", "eligible", "by", "dimension", "rules", "sum", "costs"), "the spec")
     if "count" not in raw:
         _refuse("count is missing", 'Name the column with the count: count = "gap"')
     dimensions = raw.get("dimension")
     if not isinstance(dimensions, list) or not dimensions or not all(isinstance(part, dict) for part in dimensions):
         _refuse("there is no [[dimension]]", "Add one for each dimension, with its levels from coarse to fine")
     for part in dimensions:
-        _known(part, ("levels",), "a [[dimension]]")
+        _known(part, ("levels", "standing"), "a [[dimension]]")
     spec = Spec(
         count=_word(raw["count"], "count"),
         eligible=_word(raw["eligible"], "eligible") if "eligible" in raw else None,
@@ -86,6 +95,9 @@ def spec_from(raw: dict[str, Any]) -> Spec:
         self_contribution=_true_or_false(raw["rules"], "self_contribution"),
         public_eligible=_true_or_false(raw["rules"], "public_eligible"),
         parts=_parts(raw.get("sum", [])),
+        standing=tuple(_standing(part) for part in dimensions),
+        people_per_cell=_people_per_cell(raw.get("costs", {})),
+        bound=_bound(raw["rules"]),
     )
     columns = [*spec.labels, *spec.counts]
     if len(set(columns)) < len(columns):
@@ -116,12 +128,52 @@ def _parts(raw: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple((_word(part.get("whole"), "whole"), _words(part.get("parts"), "parts", least=1)) for part in raw)
 
 
+def _standing(dimension: dict[str, Any]) -> tuple[float, ...]:
+    raw, levels = dimension.get("standing", []), len(dimension["levels"])
+    if not isinstance(raw, list) or len(raw) not in (0, levels + 1):
+        _refuse("standing must have a number for the total and one for each level", "Write it as standing = [4, 2, 1]")
+    if not all(_is_number(each) and each > 0 for each in raw):
+        _refuse("standing must be numbers above 0", "Correct it")
+    if any(upper < lower for upper, lower in pairwise(raw)):
+        _refuse("standing must not grow from the total to the finest level", "Write the greatest number first")
+    return tuple(float(each) for each in raw)
+
+
+def _people_per_cell(raw: Any) -> float | None:
+    if not isinstance(raw, dict):
+        _refuse("[costs] must be a section", "Write it as [costs], with people_per_cell")
+    _known(raw, ("people_per_cell",), "[costs]")
+    people = raw.get("people_per_cell")
+    if people is not None and not (_is_number(people) and people > 0):
+        _refuse("people_per_cell must be a number above 0", "Correct it; 30 makes 30 people cost as much as a cell")
+    return None if people is None else float(people)
+
+
+def _is_number(raw: Any) -> bool:
+    return isinstance(raw, int | float) and not isinstance(raw, bool) and isfinite(raw)
+
+
+def _bound(rules: dict[str, Any]) -> Literal["none", "quick", "full"]:
+    usual = "full" if rules.get("effort") == "thorough" else "quick"
+    found: Literal["none", "quick", "full"] = _one_of({"bound": usual} | rules, "bound", ("none", "quick", "full"))
+    return found
+
+
 def _rules(raw: Any) -> Disclosure:
     if not isinstance(raw, dict):
         _refuse("the section [rules] is missing", "Add it, with at least threshold")
     _known(
         raw,
-        ("threshold", "zeros", "group_disclosure", "guarantee", "effort", "self_contribution", "public_eligible"),
+        (
+            "threshold",
+            "zeros",
+            "group_disclosure",
+            "guarantee",
+            "effort",
+            "bound",
+            "self_contribution",
+            "public_eligible",
+        ),
         "[rules]",
     )
     threshold = raw.get("threshold")

@@ -56,17 +56,18 @@ class _Attempt:
     changes: Changes
 
 
-def suppress(cells: Merged, rules: Disclosure, safe_from: int) -> Suppression:
+def suppress(cells: Merged, rules: Disclosure, safe_from: int, costs: Amounts | None = None) -> Suppression:
     """Choose what to hide: all unsafe cells, and as few and as small others as found to keep them from being known.
 
-    A few attempts that differ by order and prices; then the best choice among all that they hid.
+    A few attempts that differ by order and prices; then the best choice among all that they hid. `costs` has what
+    hiding each cell costs, where that is not as usual.
     """
     told = cells.unsafe & cells.fixed
     cells = replace(cells, unsafe=cells.unsafe & ~told, open=cells.open & ~cells.fixed)
     guarantee = Guarantee(cells, rules, safe_from)
     if not cells.unsafe.any():
         return Suppression(cells.open, np.zeros((0, cells.size), np.int64), told)
-    costs = weights(cells)
+    costs = weights(cells) if costs is None else costs
     everywhere = Changes(cells, ~cells.fixed)
     attempts = [_start(number, everywhere, guarantee, costs) for number in range(_attempts(guarantee))]
     best = _cover(attempts, guarantee, costs) if len(attempts) > 1 else attempts[0]
