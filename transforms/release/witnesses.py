@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from schemas.errors import UsageRefused
-from transforms.release.published import Rules, checked, floors, none_of, read_published, refuse, unsafe
+from transforms.release.published import Release, Rules, checked, floors, none_of, read_published, refuse, unsafe
 from transforms.release.system import gather, tie
 
 DECISIONS_FILE, WITNESSES_FILE = "confidential/decisions.parquet", "confidential/witnesses.parquet"
@@ -103,8 +103,8 @@ def _least(table: pl.DataFrame, truth: pl.DataFrame, rules: Rules) -> pl.Series:
 
 def _must_add_up(table: pl.DataFrame, rules: Rules, truth: pl.DataFrame, witnesses: pl.DataFrame) -> None:
     """The truth and every witness satisfy every sum of the table."""
-    for parts in gather([(table, rules)]):
-        together = tie(parts, "any")
+    for parts in gather([Release(table, rules)]):
+        together, _ = tie(parts, "any")
         place = np.concatenate([part.table["#place"].to_numpy() for part in parts]).astype(np.uint32)
         entries = pl.DataFrame(
             {"row": together.row, "cell": place[together.cell], "factor": together.factor.astype(np.int64)}
