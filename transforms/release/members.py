@@ -15,7 +15,8 @@ def told_to_members(
 ) -> Marks:
     """Which unsafe cells somebody can tell who is counted in a hidden cell, and so knows that it is not empty.
 
-    `people` are the unknowns that somebody may be counted in. Solutions that were seen settle nearly all pairs of such a cell and an unsafe one; the others are proven.
+    `people` are the unknowns that somebody may be counted in. Solutions that were seen settle nearly all pairs of such
+    a cell and an unsafe one; the others are proven.
     """
     told = np.zeros(len(sums.low), bool)
     may_be_unsafe = (bounds.low < safe_from) & (bounds.low < bounds.high) & ~np.isinf(bounds.seen_high)
