@@ -282,6 +282,9 @@ def _over_bands(cells: _Cells, part: Part, own: pl.DataFrame, kind: Kind, rows: 
         if kind.figure == RATIO:
             if cells.hidden[[gap, *(eligible for _, _, eligible in of)]].any():
                 cells.ratio(gap, {eligible: known[band] for band, _, eligible in of}, text, rounding, kind)
+        elif cells.hidden[[eligible for _, _, eligible in of]].any():
+            # a band in which there may be nobody adds nothing, or its share: that is no inequality
+            _refuse("a figure over bands divides by a hidden count", 1)
         elif cells.hidden[[place for _, *places in of for place in places]].any():
             terms = [(known[band] / whole, gap_of, eligible) for band, gap_of, eligible in of]
             cells.share(terms, text, rounding, kind)

@@ -127,14 +127,18 @@ def _classes(tables: Sequence[tuple[pl.DataFrame, Rules]], correspondence: pl.Da
 
 
 def _strangers(classes: list[list[Cut]], tables: int) -> tuple[list[list[Cut]], list[list[Cut]]] | None:
-    """Dimensions of which one table has some that another has not, and the other some that the one has not."""
-    of = [[any(cut.table == table for cut in cuts) for cuts in classes] for table in range(tables)]
+    """Dimensions of which one table has some that another has not, and the other some that the one has not.
+
+    Two dimensions of one table are two things, wherever else they are.
+    """
+    of = [{cut.table for cut in cuts} for cuts in classes]
     for one in range(tables):
         for other in range(one + 1, tables):
-            ours = [cuts for cuts, a, b in zip(classes, of[one], of[other], strict=True) if a and not b]
-            theirs = [cuts for cuts, a, b in zip(classes, of[one], of[other], strict=True) if b and not a]
-            if ours and theirs:
-                return ours, theirs
+            ours = [place for place, where in enumerate(of) if one in where and other not in where]
+            theirs = [place for place, where in enumerate(of) if other in where and one not in where]
+            unclear = [(a, b) for a in ours for b in theirs if not of[a] & of[b]]
+            if unclear:
+                return tuple([classes[place] for place in sorted(set(side))] for side in zip(*unclear, strict=True))  # type: ignore[return-value]
     return None
 
 
