@@ -186,10 +186,11 @@ def _sums(rows: Ranges, room: Numbers, basis: Marks, hidden: Marks, value: Numbe
     )
 
 
-def tie(parts: list[Part], assume: str) -> tuple[Equations, int]:
+def tie(parts: list[Part], assume: str, known: Numbers | None = None) -> tuple[Equations, int]:
     """All the sums of the parts and the equations between them; cells are counted on from part to part.
 
     The second is how many cells follow those of the parts: smallest groups of which tables are made in different ways.
+    What was corrected between two releases shows in what is published of both, or in `known`, the value of every cell.
     """
     start = np.cumsum([0, *(part.table.height for part in parts)])
     rows, entries, basis, more = 0, list[Entries](), [], 0
@@ -205,7 +206,9 @@ def tie(parts: list[Part], assume: str) -> tuple[Equations, int]:
             (parts[place].correspondence for place in cluster if parts[place].correspondence is not None), None
         )
         if named_alike(tables, overlap):
-            links += [_repeated(parts, start[:-1], one, other, assume) for one, other in combinations(cluster, 2)]
+            links += [
+                _repeated(parts, start[:-1], one, other, assume, known) for one, other in combinations(cluster, 2)
+            ]
         else:
             found, groups = atoms(tables, start[cluster], overlap, int(start[-1]) + more)
             links.append(found)
@@ -258,7 +261,7 @@ def _added(parts: list[Part], start: Places, whole: int, of: list[int], measures
     return row, cell, together["factor"].to_numpy()
 
 
-def _repeated(parts: list[Part], start: Places, one: int, other: int, assume: str) -> Entries:
+def _repeated(parts: list[Part], start: Places, one: int, other: int, assume: str, known: Numbers | None) -> Entries:
     """The cells of an earlier release that a later one has too, where an attacker takes them to be the same count."""
     earlier, later = _named(parts[one]), _named(parts[other])
     levels = set(earlier.columns) | set(later.columns)
@@ -267,9 +270,13 @@ def _repeated(parts: list[Part], start: Places, one: int, other: int, assume: st
     later = later.with_columns(each for name, each in fill.items() if name not in later.columns)
     pairs = earlier.join(later, on=sorted(levels - {"#cell"}), how="inner")
     old, new = pairs["#cell"].to_numpy(), pairs["#cell_right"].to_numpy()
-    before = parts[one].table["value"].to_numpy()[old] if len(old) else np.zeros(0)
-    after = parts[other].table["value"].to_numpy()[new] if len(new) else np.zeros(0)
-    both = ~np.isnan(before.astype(float)) & ~np.isnan(after.astype(float))
+    if known is None:
+        before, after = (
+            parts[of].table["value"].cast(pl.Float64).to_numpy()[at] for of, at in ((one, old), (other, new))
+        )
+    else:
+        before, after = known[old + start[one]], known[new + start[other]]
+    both = ~np.isnan(before) & ~np.isnan(after)
     differs, agrees = np.zeros(parts[other].table.height, bool), np.zeros(parts[other].table.height, bool)
     differs[new[both & (before != after)]] = True
     agrees[new[both & (before == after)]] = True
