@@ -20,6 +20,10 @@ FRUITLESS = 3
 """Random objectives without news before every open question gets a program of its own."""
 
 
+ROUGH = 0.2
+"""How far from the best a whole solution may be that is only to be seen."""
+
+
 class ContradictionError(Exception):
     """No whole numbers fit the published ones."""
 
@@ -247,23 +251,31 @@ def _parts(sums: Sums, is_open: Marks) -> list[tuple[Places, Places]]:
 def _settle(program: "_Program", question: _Question) -> None:
     """Answer what is open in one part. Each whole-number solution answers for all the unknowns of the part at once."""
     bounds, part = program.bounds, program.part
-    random, fruitless = np.random.default_rng(0), 0
+    random = np.random.default_rng(0)
+    _try_at_random(program, question, random, whole=False)
+    if np.isinf(bounds.seen_low[part]).any():
+        program.optimum(np.zeros(len(part)), whole=True)
+    for whole in (False, True):
+        if whole:
+            _try_at_random(program, question, random, whole=True)
+        for sign in (1, -1):
+            for place in range(len(part)):
+                if question.open(bounds, part[place : place + 1])[0 if sign > 0 else 1].any():
+                    program.extreme(place, sign, whole=whole)
+
+
+def _try_at_random(program: "_Program", question: _Question, random: np.random.Generator, *, whole: bool) -> None:
+    """Random objectives over all that is open, as long as they answer something."""
+    bounds, part, fruitless = program.bounds, program.part, 0
     up, down = question.open(bounds, part)
     while fruitless < FRUITLESS and (up.any() or down.any()):
         wish = random.uniform(0.2, 1, len(part)) * np.where(
             up & down, random.choice([-1, 1], len(part)), up * 1.0 - down
         )
         open_before = up.sum() + down.sum()
-        program.optimum(wish, whole=False)
+        program.optimum(wish, whole=whole, rough=whole)
         up, down = question.open(bounds, part)
         fruitless = fruitless + 1 if up.sum() + down.sum() >= open_before * 0.98 else 0
-    if np.isinf(bounds.seen_low[part]).any():
-        program.optimum(np.zeros(len(part)), whole=True)
-    for whole in (False, True):
-        for sign in (1, -1):
-            for place in range(len(part)):
-                if question.open(bounds, part[place : place + 1])[0 if sign > 0 else 1].any():
-                    program.extreme(place, sign, whole=whole)
 
 
 class _Program:
@@ -301,9 +313,11 @@ class _Program:
         for model in filter(None, (self._warm, self._whole)):
             model.changeColBounds(place, bounds.low[at], bounds.high[at])
 
-    def optimum(self, wish: Numbers, *, whole: bool) -> float:
-        """The largest that a wish can reach; a solution in whole numbers is kept as seen."""
+    def optimum(self, wish: Numbers, *, whole: bool, rough: bool = False) -> float:
+        """The largest that a wish can reach, or with `rough` nearly; a solution in whole numbers is kept as seen."""
         model = self._model(whole=whole)
+        if whole:
+            model.setOptionValue("mip_rel_gap", ROUGH if rough else 0.0)
         model.changeColsCost(len(self.part), self._columns, wish)
         model.run()
         status = model.getModelStatus()
