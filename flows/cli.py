@@ -174,8 +174,7 @@ def _attack(given: argparse.Namespace, layout: Layout) -> None:
     from flows.protection import attack_release, describe_attack, must_hold, verify_witnesses
 
     if given.verify_witnesses:
-        for directory in given.directory:
-            _print(verify_witnesses(directory))
+        _print(verify_witnesses(*given.directory))
         return
     verdict = attack_release(*given.directory)
     _print(describe_attack(verdict))
@@ -322,7 +321,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--out", type=Path, required=True, metavar="DIR")
 
     made = command("attack", _attack, "The attacker's view of protected tables, from their public files alone.")
-    made.add_argument("directory", type=Path, nargs="+", metavar="DIR", help="several of one date: earliest first")
+    made.add_argument("directory", type=Path, nargs="+", metavar="DIR", help="several as one system: earliest first")
     made.add_argument(
         "--verify-witnesses", action="store_true", help="check the confidential proof beside it, without a solver"
     )

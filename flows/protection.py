@@ -19,7 +19,7 @@ def protect_file(counts: Path, spec_file: Path, out: Path) -> str:
 
 
 def attack_release(*directories: Path) -> attack.Verdict:
-    """What an attacker proves from the public files in folders of one date, the earliest release first."""
+    """What an attacker proves from the public files in folders, the earliest release first."""
     return attack.attack_directory(*directories, processes=os.cpu_count() or 1)
 
 
@@ -39,6 +39,6 @@ def must_hold(verdict: attack.Verdict) -> None:
         )
 
 
-def verify_witnesses(directory: Path) -> str:
-    """Check the proof that came with a table, without a solver; returns what it shows for a terminal."""
-    return witnesses.describe(witnesses.verify_directory(directory))
+def verify_witnesses(*directories: Path) -> str:
+    """Check the proof that came with tables, without a solver; returns what it shows for a terminal."""
+    return witnesses.describe(witnesses.verify_directory(*directories))

@@ -260,7 +260,7 @@ def odd_ring(slack_row: float) -> Sums:
     entries = [(row, unknown, factor) for row, part in enumerate(rows) for unknown, factor in part.items()]
     row, unknown, factor = (np.array(column) for column in zip(*entries, strict=True))
     right = np.array([3.0, 3.0, 3.0, slack_row])
-    return Sums(row, unknown, factor.astype(float), right, np.ones(4, bool), np.zeros(5))
+    return Sums(row, unknown, factor.astype(float), right, np.zeros(4), np.ones(4, bool), np.zeros(5))
 
 
 @pytest.mark.parametrize("tight", [True, False])

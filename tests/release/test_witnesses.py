@@ -1,6 +1,8 @@
 """Witnesses: the proof that comes with a table is checked without a solver, and no forgery passes."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -9,10 +11,12 @@ from disclosure_cases import grid, make_spec, protect_or_nothing, tables
 from hypothesis import HealthCheck, given, settings
 
 from schemas.errors import DisclosureRefused, UsageRefused
+from transforms.release.ledger import record
+from transforms.release.printed import printed
 from transforms.release.protect import Protected, protect_counts, write_protected
-from transforms.release.published import rules_of
+from transforms.release.published import Release, rules_of
 from transforms.release.spec import Spec
-from transforms.release.witnesses import describe, verify_directory, verify_witnesses
+from transforms.release.witnesses import Claim, describe, verify_claims, verify_directory, verify_witnesses
 
 SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 COUNTS = grid(3, 3, [3, 10, 20, 30, 40, 50, 60, 70, 80])
@@ -124,3 +128,105 @@ def test_a_witness_that_moves_a_cell_by_1_does_not_prove_not_small() -> None:
     certificate = protected.certificate | {"rules": protected.certificate["rules"] | {"guarantee": "not_small"}}
     with pytest.raises(DisclosureRefused, match="no witness"):
         verify_witnesses(protected.table, rules_of(certificate), protected.decisions, protected.witnesses)
+
+
+def claim(protected: Protected) -> Claim:
+    rules = rules_of(protected.certificate)
+    return Claim(Release(protected.table, rules), protected.decisions, protected.witnesses)
+
+
+def after(first: Protected, counts: pl.DataFrame, spec: Spec) -> Protected:
+    before = record("2026-10-31-1", date(2026, 10, 31), first.certificate, first.decisions)
+    return protect_counts(counts, spec, earlier=[before])
+
+
+AREAS = pl.DataFrame(
+    {"major": list("AABBCC"), "district": list("123456"), "gap": [3, 9, 7, 8, 12, 20], "sex": list("FMFMFM")}
+)
+
+
+def test_witnesses_of_several_releases_hold_together() -> None:
+    coarse, fine = make_spec([["major"]]), make_spec([["major", "district"]])
+    first = protect_counts(AREAS.group_by("major").agg(pl.col("gap").sum()), coarse)
+    second = after(first, AREAS, fine)
+    proof = verify_claims([claim(first), claim(second)])
+    assert proof.unsafe == 1
+    # the other way round the coarse table comes last and its cells are told by the fine one
+    assert verify_claims([claim(second), claim(first)]).unsafe == 1
+
+
+def hiding(first: Protected, rows: list[str], columns: list[str]) -> Claim:
+    """The same table with these rows and columns hidden where they meet, and the one witness that there is."""
+    hidden = pl.col("row").is_in(rows) & pl.col("column").is_in(columns)
+    table = first.decisions.select(
+        "row",
+        "column",
+        value=pl.when(~hidden).then("value"),
+        status=pl.when(hidden).then(pl.lit("suppressed")).otherwise(pl.lit("published")),
+    )
+    sign = pl.when((pl.col("row") == rows[0]) == (pl.col("column") == columns[0])).then(1).otherwise(-1)
+    changes = first.decisions.with_row_index("cell").filter(hidden)
+    witness = changes.select(witness=pl.lit(0, pl.UInt32), cell="cell", change=sign.cast(pl.Int64))
+    return Claim(Release(table, rules_of(first.certificate)), first.decisions, witness)
+
+
+def test_a_witness_that_an_earlier_release_undoes_is_none() -> None:
+    first = protect_counts(COUNTS, SPEC)
+    one, other = hiding(first, ["r0", "r1"], ["c0", "c1"]), hiding(first, ["r0", "r2"], ["c0", "c2"])
+    assert [verify_claims([each]).unsafe for each in (one, other)] == [1, 1]
+    assert verify_claims([one, one]).unsafe == 2
+    with pytest.raises(DisclosureRefused, match="published cell"):
+        verify_claims([one, other])
+
+
+def test_a_witness_may_say_what_it_changes_in_the_other_release() -> None:
+    fine, coarse = make_spec([["major", "district"]]), make_spec([["major"]])
+    first = protect_counts(AREAS, fine)
+    last = claim(protect_counts(AREAS.group_by("major").agg(pl.col("gap").sum()), coarse))
+    given = first.witnesses.with_columns(release=pl.lit(0, pl.UInt32))
+    assert verify_claims([claim(first), replace(last, witnesses=given)]).unsafe == 1
+    for wrong, words in (
+        (given.with_columns(change=pl.col("change") * 2).head(1), "add up"),
+        (given.with_columns(release=pl.lit(2, pl.UInt32)), "no cell"),
+        (given.with_columns(cell=pl.col("cell") * 0).head(1), "published cell"),
+    ):
+        with pytest.raises(DisclosureRefused, match=words):
+            verify_claims([claim(first), replace(last, witnesses=wrong)])
+
+
+def test_an_unsafe_cell_of_an_earlier_release_needs_a_witness_too() -> None:
+    fine, coarse = make_spec([["major", "district"]]), make_spec([["major"]])
+    first = protect_counts(AREAS, fine)
+    last = claim(protect_counts(AREAS.group_by("major").agg(pl.col("gap").sum()), coarse))
+    bare = replace(claim(first), witnesses=first.witnesses.clear())
+    with pytest.raises(DisclosureRefused, match="no witness"):
+        verify_claims([bare, last])
+
+
+def test_a_witness_must_print_the_same_figures() -> None:
+    counts = AREAS.select("district", "gap", eligible=pl.col("gap") + 30)
+    spec = make_spec([["district"]], linked=True)
+    protected = protect_counts(counts, spec)
+    rules = rules_of(protected.certificate)
+    assert verify_witnesses(protected.table, rules, protected.decisions, protected.witnesses).unsafe == 1
+    description = {"rounding": "half_up", "kinds": {"percent": {"figure": "share", "per": 100}}}
+    figures = printed(
+        pl.DataFrame({"district": ["1"], "kind": ["percent"], "figure": ["9.1"]}), description, ("district",)
+    )
+    with pytest.raises(DisclosureRefused, match="add up"):
+        verify_claims(
+            [Claim(Release(protected.table, rules, printed=figures), protected.decisions, protected.witnesses)]
+        )
+    # 3, 4 or 5 in 33 to 35 print 10 % where people print whole tens
+    tens = {"rounding": "half_up", "kinds": {"percent": {"figure": "share", "per": 10}}}
+    figures = printed(pl.DataFrame({"district": ["1"], "kind": ["percent"], "figure": ["1"]}), tens, ("district",))
+    release = Release(protected.table, rules, printed=figures)
+    assert verify_claims([Claim(release, protected.decisions, protected.witnesses)]).unsafe == 1
+
+
+def test_folders_are_checked_together(tmp_path: Path) -> None:
+    coarse, fine = make_spec([["major"]]), make_spec([["major", "district"]])
+    first = protect_counts(AREAS.group_by("major").agg(pl.col("gap").sum()), coarse)
+    write_protected(first, tmp_path / "first")
+    write_protected(after(first, AREAS, fine), tmp_path / "second")
+    assert verify_directory(tmp_path / "first", tmp_path / "second").unsafe == 1

@@ -14,9 +14,10 @@ import numpy as np
 import polars as pl
 
 from schemas.errors import DisclosureRefused
-from transforms.release.bounds import Bounds, ContradictionError, Marks, Places, Sums, prove
-from transforms.release.published import Rules, checked, read_published, unsafe
-from transforms.release.system import ASSUMPTIONS, Part, gather, join
+from transforms.release.bounds import Bounds, ContradictionError, Marks, prove
+from transforms.release.members import told_to_members
+from transforms.release.published import Part, Release, Rules, checked, read_release, unsafe
+from transforms.release.system import ASSUMPTIONS, gather, join
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,12 @@ class Verdict:
 
 
 def attack_directory(path: Path, *more: Path, tight: bool = False, processes: int = 1) -> Verdict:
-    """Attack a published table from its folder, or several of one date as one system, the earliest release first.
+    """Attack a published table from its folder, or several as one system, the earliest release first.
 
-    Raises UsageRefused where table.csv or certificate.json cannot be read, DisclosureRefused where they contradict
-    themselves.
+    Releases without a date are taken to be of one date. Raises UsageRefused where a file cannot be read,
+    DisclosureRefused where the files contradict themselves or print over hidden counts what cannot be read exactly.
     """
-    tables = [read_published(folder)[:2] for folder in (path, *more)]
-    return attack_tables(tables, tight=tight, processes=processes)
+    return attack_releases([read_release(folder) for folder in (path, *more)], tight=tight, processes=processes)
 
 
 def attack_table(table: pl.DataFrame, rules: Rules, *, tight: bool = False, processes: int = 1) -> Verdict:
@@ -88,10 +88,26 @@ def attack_table(table: pl.DataFrame, rules: Rules, *, tight: bool = False, proc
     return attack_tables([(table, rules)], tight=tight, processes=processes)
 
 
-def attack_tables(tables: list[tuple[pl.DataFrame, Rules]], *, tight: bool = False, processes: int = 1) -> Verdict:
-    """Attack several protected tables of one date as one system, the earliest release first."""
-    tables = [(checked(table, rules), rules) for table, rules in tables]
-    groups = gather(tables)
+def attack_tables(
+    tables: list[tuple[pl.DataFrame, Rules]],
+    *,
+    correspondence: pl.DataFrame | None = None,
+    tight: bool = False,
+    processes: int = 1,
+) -> Verdict:
+    """Attack several protected tables of one date as one system, the earliest release first.
+
+    Tables that cut the same people in ways that do not nest need a `correspondence`, unless both cut by age: one row
+    per smallest group with the level columns of both. Raises DisclosureRefused where nothing says how they overlap.
+    """
+    releases = [Release(table, rules, correspondence=correspondence) for table, rules in tables]
+    return attack_releases(releases, tight=tight, processes=processes)
+
+
+def attack_releases(releases: list[Release], *, tight: bool = False, processes: int = 1) -> Verdict:
+    """Attack several releases of any dates as one system, the earliest release first."""
+    releases = [replace(each, table=checked(each.table, each.rules)) for each in releases]
+    groups = gather(releases)
     work = partial(_attack, tight=tight)
     order = sorted(range(len(groups)), key=lambda at: -sum(part.table["value"].null_count() for part in groups[at]))
     if processes > 1 and len(groups) > 1:
@@ -106,11 +122,11 @@ def attack_tables(tables: list[tuple[pl.DataFrame, Rules]], *, tight: bool = Fal
             table="table.csv",
             count=bad,
         )
-    guarantees = {rules.guarantee for _, rules in tables}
+    guarantees = {each.rules.guarantee for each in releases}
     return Verdict(
         cells=pl.concat([cells for cells in found if cells is not None], how="diagonal").sort("release", "#place"),
-        published=sum(int((table["status"] == "published").sum()) for table, _ in tables),
-        published_unsafe=sum(int(unsafe(table, rules).sum()) for table, rules in tables),
+        published=sum(int((each.table["status"] == "published").sum()) for each in releases),
+        published_unsafe=sum(int(unsafe(each.table, each.rules).sum()) for each in releases),
         guarantee="not_small" if guarantees == {"not_small"} else "not_exact",
     )
 
@@ -138,19 +154,21 @@ def _attack(parts: list[Part], *, tight: bool) -> pl.DataFrame | None:
     Where releases of one date differ, the attacker takes the boldest view of what was corrected that can be.
     """
     is_member = any(part.rules.self_contribution for part in parts)
-    safe_from = np.concatenate([np.full(part.table["value"].null_count(), part.rules.safe_from) for part in parts])
-    must_not_be_small = np.concatenate(
-        [np.full(part.table["value"].null_count(), part.rules.guarantee == "not_small") for part in parts]
-    )
-    for assume in ASSUMPTIONS if len({part.release for part in parts}) > 1 else ASSUMPTIONS[:1]:
+    is_of_several = len({part.release for part in parts}) > 1
+    for assume in ASSUMPTIONS if is_of_several else ASSUMPTIONS[:1]:
         sums, places = join(parts, assume)
+        asked = np.arange(len(sums.low)) < places[-1].stop
+        safe_from, must_not_be_small = np.zeros(len(asked)), np.zeros(len(asked), bool)
+        for part, place in zip(parts, places, strict=True):
+            safe_from[place] = part.rules.safe_from
+            must_not_be_small[place] = part.rules.guarantee == "not_small"
         try:
-            bounds = prove(sums, safe_from.astype(float), tight=tight, keep=is_member)
+            bounds = prove(sums, safe_from, tight=tight, keep=is_member, asked=asked)
         except ContradictionError:
             continue
         told = np.zeros(len(sums.low), bool)
         if is_member:
-            told = _told_to_members(sums, bounds, safe_from, must_not_be_small)
+            told = told_to_members(sums, bounds, safe_from, must_not_be_small, people=asked)
         cells = [_found(part, bounds, told, place) for part, place in zip(parts, places, strict=True)]
         return pl.concat(cells, how="diagonal")
     return None
@@ -170,25 +188,3 @@ def _found(part: Part, bounds: Bounds, told: Marks, place: slice) -> pl.DataFram
         is_unsafe_if_exact=pl.Series(low < rules.safe_from, dtype=pl.Boolean),
         is_told_to_member=pl.Series(told[place], dtype=pl.Boolean),
     )
-
-
-def _told_to_members(sums: Sums, bounds: Bounds, safe_from: Places, must_not_be_small: Marks) -> Marks:
-    """Which unsafe cells somebody can tell who is counted in a hidden cell, and so knows that it is not empty.
-
-    Solutions that were seen settle nearly all pairs of such a cell and an unsafe one; the others are proven.
-    """
-    told = np.zeros(len(sums.low), bool)
-    may_be_unsafe = (bounds.low < safe_from) & (bounds.low < bounds.high) & ~np.isinf(bounds.high)
-    is_asked = must_not_be_small & (bounds.high >= safe_from)
-    for place in np.flatnonzero((bounds.low == 0) & (bounds.high >= 1)).tolist():
-        seen = bounds.seen[bounds.seen[:, place] >= 1]
-        low = np.min(seen, axis=0, initial=np.inf, where=~np.isnan(seen))
-        high = np.max(seen, axis=0, initial=-np.inf, where=~np.isnan(seen))
-        if not (may_be_unsafe & ~told & ((low >= high) | (is_asked & (high < safe_from)))).any():
-            continue
-        floor = sums.low.copy()
-        floor[place] = 1
-        known = prove(replace(sums, low=floor), safe_from.astype(float), tight=False)
-        is_told = (known.low == known.high) & (known.low < safe_from) | is_asked & (known.high < safe_from)
-        told |= is_told & may_be_unsafe
-    return told

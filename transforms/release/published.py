@@ -14,9 +14,12 @@ import numpy.typing as npt
 import polars as pl
 
 from schemas.errors import DisclosureRefused, UsageRefused
+from transforms.release.printed import Printed, read_printed
 
 TABLE_FILE, CERTIFICATE_FILE = "table.csv", "certificate.json"
+CORRESPONDENCE_FILE, MANIFEST_FILE = "correspondence.csv", "manifest.json"
 SUMMED = "*"
+DATE_COLUMNS = ("as_of", "month")
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,11 @@ class Rules:
         return (*self.by, *levels, *(("measure",) if self.linked else ()))
 
     @property
+    def date_column(self) -> str | None:
+        """The `by` column that says which date, or month, a count is of."""
+        return next((name for name in DATE_COLUMNS if name in self.by), None)
+
+    @property
     def safe_from(self) -> int:
         """The least safe count: who is counted himself subtracts one and must still face the threshold."""
         return self.threshold + self.self_contribution
@@ -62,6 +70,63 @@ class Equations:
     cell: npt.NDArray[np.int64]
     factor: npt.NDArray[np.float64]
     basis: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Part:
+    """The table of one `by` value in one release; `release` is its place among the releases given.
+
+    `count` is the `by` value without its date, and `date` that date, or the release's: parts with both alike count the
+    same people.
+    """
+
+    release: int
+    key: tuple[str, ...]
+    count: tuple[str, ...]
+    date: str
+    table: pl.DataFrame
+    rules: Rules
+    equations: Equations
+    printed: Printed | None
+    correspondence: pl.DataFrame | None
+
+
+@dataclass(frozen=True)
+class Release:
+    """What is public of a release: its table, the date that it is of (as it is written) and its derived figures.
+
+    `correspondence` has one row per smallest group that two cuts of the same people have in common, with the level
+    columns of both.
+    """
+
+    table: pl.DataFrame
+    rules: Rules
+    date: str | None = None
+    printed: Printed | None = None
+    correspondence: pl.DataFrame | None = None
+
+
+def same_date(one: str, other: str) -> bool:
+    """Whether two dates are the same, or one is the month of the other."""
+    return one == other or (len(min(one, other, key=len)) == 7 and one[:7] == other[:7])
+
+
+def read_release(path: Path) -> Release:
+    """Read all that a release's folder tells. Raises UsageRefused where it cannot be read."""
+    table, rules, certificate = read_published(path)
+    correspondence = None
+    try:
+        if (path / CORRESPONDENCE_FILE).exists():
+            correspondence = pl.read_csv(path / CORRESPONDENCE_FILE, infer_schema=False)
+        manifest = path / MANIFEST_FILE
+        about = certificate | (json.loads(manifest.read_text("utf-8")) if manifest.exists() else {})
+    except (OSError, ValueError, TypeError, pl.exceptions.PolarsError):
+        about = None
+    if about is None:
+        raise UsageRefused("the release cannot be read", "Give the folder as it was published", table=path.name)
+    day = about.get("as_of")
+    labels = tuple(name for name in rules.labels if name != "measure" or not rules.linked)
+    return Release(table, rules, day and str(day), read_printed(path, certificate, labels), correspondence)
 
 
 def read_published(path: Path) -> tuple[pl.DataFrame, Rules, dict[str, Any]]:
