@@ -41,7 +41,7 @@ def record(path: Path, action: str, **details: Any) -> None:
         entry = {
             "number": number + 1,
             "when": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "who": _who(),
+            "who": account(),
             "action": action,
             **details,
             "previous": previous,
@@ -93,6 +93,18 @@ def verify(path: Path, head: str | None = None) -> int:
 def head_of(path: Path) -> str:
     """Hash of the last entry, to be noted outside the data folder."""
     return str(_parsed(_head_path(path).read_bytes())["hash"])
+
+
+def entries(path: Path, action: str) -> list[dict[str, Any]]:
+    """The entries of an action, the earliest first."""
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    return [entry for entry in map(_parsed, lines) if entry.get("action") == action]
+
+
+def last_time(path: Path) -> datetime | None:
+    """When the last entry was made; None where there is none."""
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    return datetime.fromisoformat(_parsed(lines[-1])["when"]) if lines else None
 
 
 def listed(path: Path) -> str:
@@ -149,7 +161,7 @@ def _write_head(path: Path, entry: dict[str, Any]) -> None:
     beside.replace(_head_path(path))
 
 
-def _who() -> str:
+def account() -> str:
     """The account that the process runs under; not what the environment says it is."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name

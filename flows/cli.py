@@ -122,21 +122,54 @@ def _analyse(given: argparse.Namespace, layout: Layout) -> None:
 def _release(given: argparse.Namespace, layout: Layout) -> None:
     take_secrets()
     prepare(layout)
-    from flows.release import publish_generated, run_release
+    from flows.release import run_release
+    from flows.room import publish_generated
 
     candidate, summary = run_release(layout, given.as_of, given.months)
     _print(summary)
     if not given.publish_generated:
-        _print(f"Candidate: {candidate}\nNext: caregap approve {candidate.name} --as NAME --reason TEXT")
+        _print(
+            f"Candidate: {candidate}\nNext: caregap candidate show {candidate.name}, then approve, reject or return it"
+        )
         return
-    _print(f"Published: {publish_generated(layout, candidate)}")
+    _print(f"Published: {publish_generated(layout, candidate.name)}")
 
 
-def _approve(given: argparse.Namespace, layout: Layout) -> None:
+def _decide(given: argparse.Namespace, layout: Layout) -> None:
     layout.create()
-    from flows.release import approve
+    from flows.room import decide
 
-    _print(approve(layout, given.candidate, given.steward, given.reason))
+    _print(decide(layout, given.candidate, given.name, given.steward, given.reason, given.key))
+
+
+def _withdraw(given: argparse.Namespace, layout: Layout) -> None:
+    layout.create()
+    from flows.room import take_back
+
+    _print(take_back(layout, given.release, given.steward, given.reason, given.key))
+
+
+def _candidate(given: argparse.Namespace, layout: Layout) -> None:
+    layout.create()
+    from flows.review import list_candidates, show
+
+    if given.action == "list":
+        _write(list_candidates(layout))
+    else:
+        _print(show(layout, given.candidate))
+
+
+def _verify(given: argparse.Namespace, layout: Layout) -> None:
+    from flows.room import verify
+
+    _print(verify(given.directory))
+
+
+def _stewards(given: argparse.Namespace, layout: Layout) -> None:
+    from flows.signing import create
+
+    for line in create(given.steward, given.role, given.key):
+        _print(line)
 
 
 def _run_all(given: argparse.Namespace, layout: Layout) -> None:
@@ -300,10 +333,39 @@ def _parser() -> argparse.ArgumentParser:
         "--publish-generated", action="store_true", help="publish at once where policy allows it: generated data only"
     )
 
-    made = command("approve", _approve, "Record a steward's decision; publish when policy is met.")
-    made.add_argument("candidate", metavar="CANDIDATE")
-    made.add_argument("--as", dest="steward", required=True, metavar="NAME")
-    made.add_argument("--reason", required=True, metavar="TEXT")
+    def signed(made: argparse.ArgumentParser) -> None:
+        made.add_argument("--as", dest="steward", required=True, metavar="NAME", help="as the policy names you")
+        made.add_argument("--reason", required=True, metavar="TEXT", help="why; signed, logged and published")
+        made.add_argument("--key", type=Path, metavar="FILE", help="your signing key (CAREGAP_SIGNING_KEY)")
+
+    for name, what in (
+        ("approve", "Sign a candidate as it is; it is published when policy is met."),
+        ("reject", "Decide that a candidate is not to be published."),
+        ("return", "Send a candidate back; another has to be built."),
+    ):
+        made = command(name, _decide, what)
+        made.add_argument("candidate", metavar="CANDIDATE")
+        signed(made)
+
+    made = command("withdraw", _withdraw, "Take a published release back; pages that say so stay at its address.")
+    made.add_argument("release", metavar="RELEASE")
+    signed(made)
+
+    made = command("candidate", _candidate, "List candidates, or show one to whoever decides on it.")
+    actions = made.add_subparsers(dest="action", required=True, metavar="list | show CANDIDATE")
+    actions.add_parser("list", parents=[common], help="every candidate, as CSV")
+    shown = actions.add_parser("show", parents=[common], help="what it is, what changed, what is hidden and why")
+    shown.add_argument("candidate", metavar="CANDIDATE")
+
+    made = command("verify", _verify, "Check a published release offline: its bytes, and who approved them.")
+    made.add_argument("directory", type=Path, metavar="DIR")
+
+    made = command("stewards", _stewards, "Make a steward's signing key, and the lines for policy.toml.")
+    actions = made.add_subparsers(dest="action", required=True, metavar="create")
+    created = actions.add_parser("create", parents=[common], help="make a key; the private part stays with you")
+    created.add_argument("--as", dest="steward", required=True, metavar="NAME")
+    created.add_argument("--role", action="append", required=True, metavar="ROLE", help="data_steward; may be repeated")
+    created.add_argument("--key", type=Path, metavar="FILE", help="where to (CAREGAP_SIGNING_KEY)")
 
     made = command("run", _run_all, "The whole way: ingest, analyse, release, and publish where policy allows it.")
     source(made)

@@ -151,10 +151,14 @@ def tidy(layout: Layout, snapshot: Snapshot, keep_hours: int) -> None:
 
 def replace_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file beside, then replace."""
+    replace_bytes(path, (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode())
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Write a file beside, then replace."""
     beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
-    with beside.open("w", encoding="utf-8") as file:
-        json.dump(content, file, ensure_ascii=False, indent=2)
-        file.write("\n")
+    with beside.open("wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from schemas.errors import PolicyRefused
 from schemas.inventory import Approval, check_assessments, read_inventory
 from schemas.residency import Residency, read_residency
+from schemas.stewards import Steward, read_required, read_stewards
 from schemas.tables import TABLES
 
 Resolution = Literal["day", "month", "quarter", "year", "band"]
@@ -43,12 +44,12 @@ class SinglingOut:
 
 @dataclass(frozen=True)
 class SourcePolicy:
-    """Terms for one kind of source."""
+    """Terms for one kind of source; `approvals` says how many signatures of which roles a release from it needs."""
 
     region: str
     identifier: Literal["hetu", "opaque"]
     generated: bool
-    approvals: int
+    approvals: Mapping[str, int]
     birth_date: Resolution
 
 
@@ -68,6 +69,7 @@ class Policy:
     legal_basis: str
     sources: dict[str, SourcePolicy]
     inventory: Mapping[str, Mapping[str, Approval]]
+    stewards: tuple[Steward, ...]
 
     @property
     def age_bands(self) -> tuple[str, ...]:
@@ -137,6 +139,7 @@ def _policy(raw: dict[str, Any], version: str) -> Policy:
         legal_basis=raw["legal_bases"][groups[0]["legal_basis"]],
         sources=_sources(_section(raw, "source"), generalise),
         inventory=inventory,
+        stewards=read_stewards(raw),
     )
 
 
@@ -150,7 +153,7 @@ def _sources(section: dict[str, Any], generalise: dict[str, Any]) -> dict[str, S
             region=terms["region"],
             identifier=_one_of(terms, "identifier", ("hetu", "opaque")),
             generated=generated,
-            approvals=_whole(terms, "approvals", 0 if generated else 1),
+            approvals=read_required(terms.get("approvals"), kind, generated=generated),
             birth_date=_one_of(terms, "birth_date", resolutions if generated else (default,), default),
         )
     return sources

@@ -123,7 +123,9 @@ def test_an_assessment_holds_through_its_last_day(changed) -> None:  # type: ign
         ("# contact_request", "residence", "cannot be made coarser"),
         ("# contact_request", "no_table", "cannot be made coarser"),
         ('event_date = "day"', 'event_date = "year"', "day, week, month"),
-        ("approvals = 1", "approvals = 0", "approvals"),
+        ("{ data_steward = 1 }", "{}", "approvals"),
+        ("{ data_steward = 1 }", "{ data_steward = 0 }", "approvals"),
+        ("{ data_steward = 1 }", "1", "approvals"),
     ],
 )
 def test_a_slip_of_the_pen_is_named(old: str, new: str, words: str, changed) -> None:  # type: ignore[no-untyped-def]

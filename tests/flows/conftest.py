@@ -152,3 +152,28 @@ def finished(feed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def data(finished: Path, tmp_path: Path) -> Path:
     """A copy of the finished run's data folder, to do with as a test likes."""
     return Path(shutil.copytree(finished, tmp_path / "data", symlinks=True))
+
+
+@pytest.fixture
+def stewards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    """Signing keys by name: two data stewards and a statistician of this test's policy, none of whom builds candidates.
+
+    The first one's key is the one at hand.
+    """
+    from flows.signing import create
+    from schemas import policy
+
+    text, keys = policy.POLICY_FILE.read_text("utf-8"), {}
+    for name, role in (
+        ("Data Steward", "data_steward"),
+        ("Other Steward", "data_steward"),
+        ("Counter", "statistician"),
+    ):
+        keys[name] = tmp_path / "stewards" / f"{name}.pem"
+        lines = create(name, [role], keys[name])
+        text += "\n".join(["", *lines[lines.index("[[steward]]") : -1], ""])
+    path = tmp_path / "stewards" / "policy.toml"
+    path.write_text(text)
+    monkeypatch.setattr(policy, "POLICY_FILE", path)
+    monkeypatch.setenv("CAREGAP_SIGNING_KEY", str(keys["Data Steward"]))
+    return keys

@@ -20,13 +20,13 @@ from transforms.release.publish import build_candidate, public_files, publish
 AREAS = load_areas()
 TABLE = dated(protected_table(AREAS, ["CG01"]))
 CSV = TABLE.select("as_of", *COLUMNS).write_csv().encode()
-DECISIONS = b"decisions"
+NONE, DECISIONS = b"[]", b"decisions"
 INPUTS = {"lake": {"person": 3, "diagnosis": 12}, "code_version": "0.1.0-abc", "policy_version": "f00d"}
 FILES = public_files(CSV, TABLE, AREAS, texts("CG01"), {"cells": TABLE.height}, RELEASE)
 
 
 def build(directory, release=RELEASE, files=FILES):
-    return build_candidate(directory, files, {"decisions.parquet": DECISIONS}, release, INPUTS)
+    return build_candidate(directory, files, {"decisions.parquet": DECISIONS}, release, INPUTS, "builder")
 
 
 def tree(folder):
@@ -84,21 +84,22 @@ def test_a_table_file_that_is_not_the_protected_table_is_refused(table_csv):
 
 def test_a_release_is_the_public_files_and_the_manifest(tmp_path):
     approved = build(tmp_path / "c1")
-    folder = publish(tmp_path / "c1", tmp_path / "published", approved)
+    folder = publish(tmp_path / "c1", tmp_path / "published", approved, NONE)
     assert folder == tmp_path / "published/2026-10-31-1"
-    assert tree(folder) == {**FILES, "manifest.json": (tmp_path / "c1/manifest.json").read_bytes()}
+    own = {"manifest.json": (tmp_path / "c1/manifest.json").read_bytes(), "decisions.json": NONE}
+    assert tree(folder) == {**FILES, **own}
     assert str((tmp_path / "published/latest").readlink()) == "2026-10-31-1"
     assert sorted(os.listdir(tmp_path / "published")) == ["2026-10-31-1", "latest"]
 
 
 def test_what_is_published_is_final(tmp_path):
     approved = build(tmp_path / "c1")
-    publish(tmp_path / "c1", tmp_path / "published", approved)
+    publish(tmp_path / "c1", tmp_path / "published", approved, NONE)
     before = tree(tmp_path / "published")
     other = build(tmp_path / "c2", files={**FILES, "table.csv": b"other"})
     for candidate, manifest in (("c1", approved), ("c2", other)):
         with pytest.raises(UsageRefused):
-            publish(tmp_path / candidate, tmp_path / "published", manifest)
+            publish(tmp_path / candidate, tmp_path / "published", manifest, NONE)
     assert tree(tmp_path / "published") == before
     with pytest.raises(UsageRefused):
         build(tmp_path / "c1")
@@ -112,7 +113,7 @@ def test_one_changed_byte_is_refused(tmp_path, name):
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(ApprovalMissing):
-        publish(tmp_path / "c1", tmp_path / "published", approved)
+        publish(tmp_path / "c1", tmp_path / "published", approved, NONE)
     assert not (tmp_path / "published").exists()
 
 
@@ -120,13 +121,13 @@ def test_a_file_that_is_missing_or_that_nobody_approved_is_refused(tmp_path):
     approved = build(tmp_path / "c1")
     (tmp_path / "c1/public/extra.csv").write_text("x")
     with pytest.raises(ApprovalMissing):
-        publish(tmp_path / "c1", tmp_path / "published", approved)
+        publish(tmp_path / "c1", tmp_path / "published", approved, NONE)
     (tmp_path / "c1/public/extra.csv").unlink()
     (tmp_path / "c1/public/areas.csv").unlink()
     with pytest.raises(ApprovalMissing):
-        publish(tmp_path / "c1", tmp_path / "published", approved)
+        publish(tmp_path / "c1", tmp_path / "published", approved, NONE)
     with pytest.raises(ApprovalMissing):
-        publish(tmp_path / "nowhere", tmp_path / "published", approved)
+        publish(tmp_path / "nowhere", tmp_path / "published", approved, NONE)
     assert not (tmp_path / "published").exists()
 
 
@@ -134,7 +135,7 @@ def test_another_manifest_than_the_approved_one_is_refused_even_where_its_files_
     build(tmp_path / "c1")
     approved = build(tmp_path / "c2", release=release_named("2026-10-31-2"))
     with pytest.raises(ApprovalMissing):
-        publish(tmp_path / "c1", tmp_path / "published", approved)
+        publish(tmp_path / "c1", tmp_path / "published", approved, NONE)
 
 
 @pytest.mark.parametrize("name", ["../escaped", "a/b", "", ".hidden", "latest", "manifest.json", "x\n"])
@@ -157,7 +158,7 @@ def test_latest_is_the_release_of_the_latest_date_and_of_one_date_the_last_made(
     ]
     for number, (release, latest) in enumerate(steps):
         approved = build(tmp_path / f"c{number}", release=release)
-        publish(tmp_path / f"c{number}", tmp_path / "published", approved)
+        publish(tmp_path / f"c{number}", tmp_path / "published", approved, NONE)
         assert str((tmp_path / "published/latest").readlink()) == latest
 
 
@@ -198,7 +199,7 @@ def build(folder, number):
         release_id=f"r{number}", as_of=date(2026, 10, number), created=date(2026, 11, 1), generated=True
     )
     files = {f"file{part}.txt": bytes(100_000) for part in range(3)}
-    build_candidate(folder, files, {"decisions.parquet": b"decisions"}, release, {})
+    build_candidate(folder, files, {"decisions.parquet": b"decisions"}, release, {}, "builder")
 
 def approved(folder):
     return hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
@@ -209,10 +210,10 @@ while killed_at(builds, build, root / f"build{builds}" / "new", 2):
 old, new = root / "old", root / f"build{builds}" / "new"
 assert not killed_at(1_000_000, build, old, 1)
 publishes = 0
-publish(old, root / "publish0", approved(old))
-while killed_at(publishes, publish, new, root / f"publish{publishes}", approved(new)):
+publish(old, root / "publish0", approved(old), b"[]")
+while killed_at(publishes, publish, new, root / f"publish{publishes}", approved(new), b"[]"):
     publishes += 1
-    publish(old, root / f"publish{publishes}", approved(old))
+    publish(old, root / f"publish{publishes}", approved(old), b"[]")
 print(json.dumps({"build": builds, "publish": publishes, "approved": approved(new)}))
 """
 
@@ -244,7 +245,7 @@ def test_a_run_killed_before_any_step_leaves_the_old_state_or_the_new_one(tmp_pa
         assert tree(folder / "r1") == old
         assert not is_new or tree(folder / "r2") == new
         try:
-            publish(candidate, folder, counted["approved"])
+            publish(candidate, folder, counted["approved"], NONE)
         except UsageRefused:
             assert is_new
         assert tree(folder / "r2") == new

@@ -19,10 +19,13 @@ import polars as pl
 
 from schemas.errors import ApprovalMissing, DisclosureRefused, UsageRefused
 from transforms.release.datapackage import CC_BY_4, Licence, describe_release, sha256
+from transforms.release.decisions import WITHDRAW, Decision, from_json, outcome
 from transforms.release.page import IndicatorText, Release, render_pages
 from transforms.release.page_figures import COLUMNS, public_cells
 
 MANIFEST, PUBLIC, CONFIDENTIAL, LATEST = "manifest.json", "public", "confidential", "latest"
+DECISIONS = "decisions.json"
+"""What stewards decided, signed: beside the manifest of a candidate, and of the release that came of it."""
 AS_OF = "as_of"
 """Column of a release's table: the date that a figure is of, as YYYY-MM-DD."""
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -71,13 +74,14 @@ def build_candidate(
     confidential: Mapping[str, bytes],
     release: Release,
     inputs: Mapping[str, Any],
+    built_by: str,
 ) -> str:
     """Write the candidate folder `directory`, whole or not at all; the SHA-256 of its manifest, which is what a
     steward approves.
 
     `files` are public, `confidential` ones stay with the candidate. `inputs` names what the figures were computed from
-    (lake table versions, code and policy version) and goes into the manifest as it is. Raises UsageRefused where the
-    folder exists already or a name cannot be a file's.
+    (lake table versions, code and policy version) and goes into the manifest as it is, as does `built_by`, the
+    account that built it. Raises UsageRefused where the folder exists already or a name cannot be a file's.
     """
     for name in (release.release_id, *files, *confidential):
         _must_be_plain(name)
@@ -86,6 +90,7 @@ def build_candidate(
             "release_id": release.release_id,
             "as_of": release.as_of.isoformat(),
             "created": release.created.isoformat(),
+            "built_by": built_by,
             "generated": release.generated,
             "inputs": inputs,
             # Public files only: whoever had a hash of a confidential one could try out what the hidden counts are.
@@ -105,22 +110,60 @@ def approved_table(candidate: Path, manifest_sha256: str) -> pl.DataFrame:
     return _read_table(files["table.csv"])
 
 
-def publish(candidate: Path, published: Path, manifest_sha256: str) -> Path:
+def publish(candidate: Path, published: Path, manifest_sha256: str, decisions: bytes) -> Path:
     """Publish a candidate as `published/<release id>`, whole or not at all; the folder of the release.
 
-    `manifest_sha256` is the manifest that was approved. Raises ApprovalMissing where the manifest or any public file
-    is not what was approved, to the byte, or a file is there that the manifest does not name; UsageRefused where the
-    release exists already, for what is published is final. After a killed run, publishing again finishes or refuses,
-    and either way mends `latest`.
+    `manifest_sha256` is the manifest that was approved, `decisions` who did. Raises ApprovalMissing where the manifest
+    or any public file is not what was approved, to the byte, or a file is there that the manifest does not name;
+    UsageRefused where the release exists already, for what is published is final. After a killed run, publishing again
+    finishes or refuses, and either way mends `latest`.
     """
     manifest, files = _read_candidate(candidate, manifest_sha256)
     release_id = str(manifest["release_id"])
     target = published / release_id
     with _locked(published):
         _point_latest(published)
-        _place(target, files)
+        _place(target, {**files, DECISIONS: decisions})
         _point_latest(published)
     return target
+
+
+def withdraw(release: Path, decisions: bytes, pages: Mapping[str, bytes]) -> None:
+    """Leave of a published release its manifest, the decisions and pages that say that it is withdrawn.
+
+    The decision comes first: a run that is killed withdraws the rest when it is repeated.
+    """
+    with _locked(release.parent):
+        for name, content in {DECISIONS: decisions, **pages}.items():
+            beside = release / f".{name}.new"
+            beside.write_bytes(content)
+            beside.replace(release / name)
+        for path in release.iterdir():
+            if path.name not in {MANIFEST, DECISIONS, *pages}:
+                path.unlink()
+        _sync(release)
+        _point_latest(release.parent)
+
+
+def verify_release(release: Path) -> tuple[dict[str, Any], str, list[Decision]]:
+    """Check the files of a published release against its manifest; the manifest, its SHA-256 and the decisions.
+
+    Raises ApprovalMissing where a file is missing, changed or added. A withdrawn release holds pages only.
+    """
+    manifest_bytes, decisions_bytes = _read(release / MANIFEST), _read(release / DECISIONS)
+    if manifest_bytes is None or decisions_bytes is None:
+        raise ApprovalMissing("manifest.json and decisions.json are not there", "Give the folder of a release")
+    manifest, decisions = json.loads(manifest_bytes), from_json(decisions_bytes)
+    hashes: dict[str, str] = manifest["sha256"]
+    there = {path.name for path in release.iterdir()} - {MANIFEST, DECISIONS}
+    if outcome(decisions) == WITHDRAW:
+        if left := [name for name in there if not name.endswith(".html")]:
+            raise ApprovalMissing("files of a withdrawn release are still there", "Withdraw again", count=len(left))
+    else:
+        changed = [name for name in hashes if sha256(_read(release / name) or b"") != hashes[name]]
+        if wrong := len(there - set(hashes)) + len(changed):
+            raise ApprovalMissing("files are not those of the manifest", "Get the release anew", count=wrong)
+    return manifest, sha256(manifest_bytes), decisions
 
 
 def _read_candidate(candidate: Path, manifest_sha256: str) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -144,15 +187,18 @@ def _read_candidate(candidate: Path, manifest_sha256: str) -> tuple[dict[str, An
 def _point_latest(published: Path) -> None:
     """Let `latest` name the release of the latest as-of date; of several of one date, the one created last.
 
-    A correction of an older date therefore leaves it alone.
+    A correction of an older date therefore leaves it alone. A withdrawn release is none.
     """
     releases = [
-        json.loads(path.read_bytes()) for path in published.glob(f"[!.]*/{MANIFEST}") if not path.parent.is_symlink()
+        json.loads(path.read_bytes())
+        for path in published.glob(f"[!.]*/{MANIFEST}")
+        if not path.parent.is_symlink() and outcome(from_json(_read(path.parent / DECISIONS) or b"")) != WITHDRAW
     ]
+    link, beside = published / LATEST, published / f".{LATEST}.new"
     if not releases:
+        link.unlink(missing_ok=True)
         return
     newest = max(releases, key=lambda one: (one["as_of"], one["created"], _natural(one["release_id"])))["release_id"]
-    link, beside = published / LATEST, published / f".{LATEST}.new"
     if link.is_symlink() and str(link.readlink()) == newest:
         return
     beside.unlink(missing_ok=True)

@@ -1,0 +1,84 @@
+"""A candidate as a steward sees it: what it is, what changed, what is hidden and why, and what the checks say."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from flows.release import manifest_digest
+from flows.room import candidate_folder, lacking, read_decisions, read_manifest
+from flows.settings import Layout
+from flows.storage import replace_bytes
+from transforms.release import decisions
+from transforms.release.protect import DECISIONS_FILE, FIGURES_FILE
+from transforms.release.publish import LATEST, PUBLIC
+from transforms.release.review import Section, as_page, as_text, changes, facts, hidden_by_rule, quality
+
+PAGE = "confidential/review.html"
+
+
+def list_candidates(layout: Layout) -> str:
+    """One line a candidate: its id, who built it, and where its decision stands; CSV."""
+    lines = ["candidate,as_of,built_by,state"]
+    for folder in sorted(path for path in layout.candidates.iterdir() if not path.name.startswith(".")):
+        manifest = read_manifest(folder)
+        lines.append(",".join((folder.name, manifest["as_of"], manifest["built_by"], _state(layout, folder, manifest))))
+    return "\n".join(lines) + "\n"
+
+
+def show(layout: Layout, candidate: str) -> str:
+    """A candidate in words; the same as a page beside it, for whoever decides. Raises UsageRefused."""
+    folder = candidate_folder(layout, candidate)
+    sections = _sections(layout, folder)
+    replace_bytes(folder / PAGE, as_page(f"Candidate {candidate}", sections).encode())
+    (folder / PAGE).chmod(0o600)
+    return f"{as_text(sections)}\n\nThe same as a page: {folder / PAGE}"
+
+
+def _sections(layout: Layout, folder: Path) -> list[Section]:
+    manifest, inputs = read_manifest(folder), read_manifest(folder)["inputs"]
+    about = {
+        "as of": manifest["as_of"],
+        "built by": manifest["built_by"],
+        "created": manifest["created"],
+        "source": inputs["source"] + (" (generated)" if manifest["generated"] else ""),
+        "load": inputs["load"],
+        "lake versions": ", ".join(f"{name} {version}" for name, version in inputs["lake"].items()),
+        "code version": inputs["code_version"],
+        "policy version": inputs["release_policy_version"],
+        "manifest SHA-256": manifest_digest(folder),
+        "state": _state(layout, folder, manifest),
+    }
+    figures = json.loads((folder / FIGURES_FILE).read_text("utf-8"))
+    figures = {name.replace("_", " "): value for name, value in figures.items() if not isinstance(value, dict | list)}
+    made = [each.statement for each in read_decisions(folder)]
+    said = pl.DataFrame(
+        [(one.decided, one.decision, one.steward, one.reason) for one in made],
+        schema=["decided", "decision", "steward", "reason"],
+        orient="row",
+    )
+    history = layout.quality / "history.parquet"
+    checks = pl.read_parquet(history).filter(pl.col("run_id") == inputs["load"])
+    return [
+        facts("Candidate", about),
+        facts("The auditor's verdict, and what is hidden", figures),
+        hidden_by_rule(pl.read_parquet(folder / DECISIONS_FILE)),
+        changes(pl.read_parquet(folder / PUBLIC / "table.parquet"), _last(layout)),
+        quality(checks),
+        Section("Decisions", said, "None yet."),
+    ]
+
+
+def _last(layout: Layout) -> pl.DataFrame | None:
+    path = layout.published / LATEST / "table.parquet"
+    return pl.read_parquet(path) if path.exists() else None
+
+
+def _state(layout: Layout, folder: Path, manifest: dict[str, Any]) -> str:
+    made = read_decisions(folder)
+    if (layout.published / folder.name).exists():
+        return "published"
+    if ended := decisions.outcome(made):
+        return {"reject": "rejected", "return": "returned"}.get(ended, ended)
+    return f"waits for {lacking(folder)}" if lacking(folder) else "ready to publish"

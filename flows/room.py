@@ -1,0 +1,237 @@
+"""The release room: stewards look at a candidate, decide and sign; what policy asks for is published for good."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from fcntl import LOCK_EX, flock
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from flows import audit
+from flows.release import manifest_digest, population
+from flows.settings import Layout
+from flows.signing import load_key
+from flows.storage import replace_bytes
+from schemas.errors import ApprovalMissing, DisclosureRefused, PolicyRefused, UsageRefused
+from schemas.policy import load_policy
+from schemas.stewards import Steward, missing
+from transforms.release import decisions
+from transforms.release.decisions import APPROVE, WITHDRAW, Decision
+from transforms.release.ledger import record, remember
+from transforms.release.page import page_name
+from transforms.release.protect import DECISIONS_FILE
+from transforms.release.publish import (
+    DECISIONS,
+    MANIFEST,
+    PUBLIC,
+    approved_table,
+    publish,
+    verify_release,
+    withdraw,
+)
+from transforms.release.published import CERTIFICATE_FILE
+from transforms.release.tombstone import withdrawn_pages
+
+
+def publish_generated(layout: Layout, candidate: str) -> Path:
+    """Publish a candidate of nobody's data at once; returns its first page.
+
+    Raises ApprovalMissing where the data may be somebody's: then stewards decide.
+    """
+    folder = candidate_folder(layout, candidate)
+    if left := _lacking(read_manifest(folder), []):
+        raise ApprovalMissing(
+            f"candidate {candidate} waits for {left}", f"caregap approve {candidate} --as NAME --reason TEXT"
+        )
+    return _publish(layout, folder, [], by="policy: generated data")
+
+
+def decide(layout: Layout, candidate: str, decision: str, name: str, reason: str, key_file: Path | None) -> str:
+    """Sign a decision on a candidate as it is; publish when policy is met; returns what came of it.
+
+    Raises UsageRefused where there is no such candidate, no name or reason is given, or the candidate is decided;
+    ApprovalMissing where the steward, the key or the candidate is not what the policy and the audit log say;
+    PolicyRefused where the clock was set back.
+    """
+    folder = candidate_folder(layout, candidate)
+    steward, key, now = _signer(layout, name, reason, key_file)
+    with _locked(folder):
+        digest, manifest = manifest_digest(folder), read_manifest(folder)
+        _must_be_as_built(layout, candidate, digest)
+        earlier = read_decisions(folder)
+        approving = _approving(earlier, manifest, digest)
+        if ended := decisions.outcome(earlier):
+            raise UsageRefused(f"the candidate is decided already: {ended}", "Build another: caregap release")
+        if (layout.published / candidate).exists():
+            raise UsageRefused("the release is published and final", f"To take it back: caregap withdraw {candidate}")
+        if decision != APPROVE or steward not in approving:
+            new = decisions.decide(earlier, candidate, digest, decision, steward.name, reason, now, key)
+            earlier = [*earlier, new]
+            approving = _approving(earlier, manifest, digest)
+            _log(layout, decision, candidate, new)
+            replace_bytes(folder / DECISIONS, decisions.to_json(earlier))
+        if decision != APPROVE:
+            return f"Recorded: {candidate} is decided: {decision}"
+        if left := _lacking(manifest, approving):
+            return f"Recorded. {candidate} still waits for {left}"
+        return f"Published: {_publish(layout, folder, earlier, by=steward.name)}"
+
+
+def take_back(layout: Layout, release: str, name: str, reason: str, key_file: Path | None) -> str:
+    """Withdraw a published release by a signed decision; pages that say so stay at its address."""
+    folder = layout.published / release
+    if not folder.is_dir() or folder.is_symlink():
+        raise UsageRefused("there is no such release", "Give the id of a published release")
+    steward, key, now = _signer(layout, name, reason, key_file)
+    with _locked(folder):
+        manifest, digest, earlier = verify_release(folder) if _is_whole(folder) else _rest(folder)
+        if decisions.outcome(earlier) != WITHDRAW:
+            _approving(earlier, manifest, digest)
+            new = decisions.decide(earlier, release, digest, WITHDRAW, steward.name, reason, now, key)
+            earlier = [*earlier, new]
+            _approving(earlier, manifest, digest)
+            _log(layout, WITHDRAW, release, new)
+        decided = datetime.fromisoformat(earlier[-1].statement.decided).date()
+        withdraw(folder, decisions.to_json(earlier), withdrawn_pages(release, decided))
+    return f"Withdrawn: {folder / page_name('fi')} says so"
+
+
+def verify(directory: Path) -> str:
+    """Check a published release offline: its bytes, and who decided; returns what was found, for a terminal.
+
+    Raises ApprovalMissing where a byte is not as decided, or the decisions are not enough by the policy at hand.
+    """
+    manifest, digest, made = verify_release(directory)
+    approving = _approving(made, manifest, digest)
+    lines = [f"release {manifest['release_id']} as of {manifest['as_of']}, manifest {digest}"]
+    lines += [
+        f"{each.statement.decided} {each.statement.decision} by {each.statement.steward}: signature valid"
+        for each in made
+    ]
+    if decisions.outcome(made) == WITHDRAW:
+        return "\n".join([*lines, "The release is withdrawn."])
+    if left := _lacking(manifest, approving):
+        raise ApprovalMissing(f"the release lacks {left}", "Do not use it; ask its publisher")
+    by = "nobody's data, published by policy" if not made else "approved as policy asks"
+    return "\n".join([*lines, f"{len(manifest['sha256'])} files as in the manifest; {by}."])
+
+
+def candidate_folder(layout: Layout, candidate: str) -> Path:
+    """The folder of a candidate. Raises UsageRefused where there is none of the name."""
+    if candidate not in {path.name for path in layout.candidates.iterdir() if not path.name.startswith(".")}:
+        raise UsageRefused("there is no such candidate", "caregap candidate list names them")
+    return layout.candidates / candidate
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a candidate or a release."""
+    return dict(json.loads((folder / MANIFEST).read_text("utf-8")))
+
+
+def read_decisions(folder: Path) -> list[Decision]:
+    """The decisions on a candidate or a release so far."""
+    path = folder / DECISIONS
+    return decisions.from_json(path.read_bytes()) if path.exists() else []
+
+
+def lacking(folder: Path) -> str:
+    """Which signatures a candidate still lacks, in words; empty where policy is met."""
+    manifest = read_manifest(folder)
+    return _lacking(manifest, _approving(read_decisions(folder), manifest, manifest_digest(folder)))
+
+
+def _signer(
+    layout: Layout, name: str, reason: str, key_file: Path | None
+) -> tuple[Steward, Ed25519PrivateKey, datetime]:
+    """The steward of a name, with the key that the policy names for them, and the time."""
+    name, now, policy = " ".join(name.split()), datetime.now(UTC), load_policy()
+    if not name or not reason.strip():
+        raise UsageRefused("a decision needs a name and a reason", "Give --as NAME and --reason TEXT")
+    policy.in_force(now.date())
+    last = audit.last_time(layout.audit)
+    if last is not None and now < last:
+        raise PolicyRefused("the clock stands before the last entry of the audit log", "Set the clock right")
+    found = [steward for steward in policy.stewards if steward.name.casefold() == name.casefold()]
+    if not found:
+        raise ApprovalMissing("the policy names no such steward", "caregap stewards create --as NAME --role ROLE")
+    if not found[0].may_sign(now.date()):
+        raise ApprovalMissing("the steward's key is revoked", "Make a new key and have the policy name it")
+    key = load_key(key_file)
+    if decisions.public_bytes(key) != found[0].key:
+        raise ApprovalMissing("the key is not the one that the policy names for this steward", "Give --key FILE")
+    return found[0], key, now
+
+
+def _approving(made: list[Decision], manifest: dict[str, Any], digest: str) -> list[Steward]:
+    return decisions.check(made, manifest["release_id"], digest, load_policy().stewards, manifest["built_by"])
+
+
+def _lacking(manifest: dict[str, Any], approving: list[Steward]) -> str:
+    """Which signatures are missing, in words; empty where policy is met."""
+    required = {} if manifest["generated"] else load_policy().source(manifest["inputs"]["source"]).approvals
+    return ", ".join(f"{count} signature of a {role}" for role, count in missing(required, approving).items())
+
+
+def _publish(layout: Layout, folder: Path, made: list[Decision], by: str) -> Path:
+    """Remember in the ledger, then publish: a run that is killed between the two publishes when it is repeated."""
+    digest = manifest_digest(folder)
+    _must_be_as_built(layout, folder.name, digest)
+    _remember(layout, folder, approved_table(folder, digest))
+    published = publish(folder, layout.published, digest, decisions.to_json(made))
+    audit.record(layout.audit, "publish", release=folder.name, by=by, manifest_sha256=digest)
+    return published / page_name("fi")
+
+
+def _remember(layout: Layout, candidate: Path, table: pl.DataFrame) -> None:
+    """Enter a candidate into the ledger. Raises DisclosureRefused where its confidential files are not of its table."""
+    certificate = json.loads((candidate / PUBLIC / CERTIFICATE_FILE).read_text("utf-8"))
+    manifest = read_manifest(candidate)
+    about = {"generated": manifest["generated"], "load": manifest["inputs"]["load"]}
+    new = record(candidate.name, population(about), certificate, pl.read_parquet(candidate / DECISIONS_FILE))
+    if not new.table.select(table.columns).equals(table):
+        raise DisclosureRefused("the decisions are not those of the table", "Build the candidate again", "decisions")
+    remember(layout.ledger, new, certificate["earlier_releases"])
+
+
+def _must_be_as_built(layout: Layout, candidate: str, digest: str) -> None:
+    """The audit log knows the manifest that was built: whoever changes it would have to forge the log as well."""
+    built = [one for one in audit.entries(layout.audit, "release") if one.get("candidate") == candidate]
+    if not built or built[-1].get("manifest_sha256") != digest:
+        raise ApprovalMissing("the manifest is not the one that was built", "Have a new candidate built")
+
+
+def _is_whole(folder: Path) -> bool:
+    return decisions.outcome(read_decisions(folder)) != WITHDRAW
+
+
+def _rest(folder: Path) -> tuple[dict[str, Any], str, list[Decision]]:
+    return read_manifest(folder), manifest_digest(folder), read_decisions(folder)
+
+
+def _log(layout: Layout, action: str, candidate: str, new: Decision) -> None:
+    said = new.statement
+    audit.record(
+        layout.audit,
+        action,
+        candidate=candidate,
+        steward=said.steward,
+        reason=said.reason,
+        manifest_sha256=said.manifest_sha256,
+        statement_sha256=said.digest,
+    )
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One decision at a time; a killed process gives the lock back."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        flock(descriptor, LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
