@@ -27,8 +27,8 @@ from transforms.statistics import (
 
 STANDARD = load_standard_population()
 
-# Events, persons and limits per 1,000 as PHStatsMethods 0.1.16 gives them (ph_rate), the package of England's Department
-# of Health and Social Care: exact below 10, Byar's from 10 on.
+# Events, persons and limits per 1,000 as PHStatsMethods 0.1.16 gives them (ph_rate), a package of the Department of
+# Health and Social Care of England: exact below 10, Byar's from 10 on.
 RATES = [
     (1, 2500, Z_95, 0.010127123193715958, 2.228657356375559),
     (5, 8000, Z_95, 0.20293579876480264, 1.4585415099153338),
