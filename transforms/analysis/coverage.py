@@ -6,9 +6,11 @@ stands how many of the residents have any record at all, how complete the rows a
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from datetime import date
 from importlib.resources import files as package_files
+from typing import TypeAlias
 
 import numpy as np
 import polars as pl
@@ -18,10 +20,12 @@ from schemas.areas import UNKNOWN_AREA
 from schemas.indicators import Events, Indicator, Period, Selected
 from schemas.table import PERSON_NUMBER, Table
 from schemas.tables import TABLES
-from transforms.analysis.days import Days, column_days, day_numbers, days_before
+from transforms.analysis.days import FAR_PAST, Days, column_days, day_numbers, days_before
 from transforms.analysis.evaluation import Statuses, evaluate
 from transforms.analysis.features import person_numbers
 from transforms.analysis.lake import Lake
+
+Numbers: TypeAlias = NDArray[np.int32]
 
 MONTHS_BEFORE = 12
 CITY_TOTAL = "*"
@@ -51,12 +55,25 @@ RISE = 0.1
 
 def tables_used(indicator: Indicator) -> tuple[str, ...]:
     """Tables with events that an indicator is counted from, in alphabetical order."""
-    found = {leaf.table for leaf in indicator.leaves if isinstance(leaf, Events)}
-    for leaf in indicator.leaves:
-        if isinstance(leaf, Selected):
-            text = package_files(__package__).joinpath("sql", f"{leaf.name}.sql").read_text("utf-8")
+    found = set()
+    for part in _parts(indicator):
+        if isinstance(part, Events):
+            found.add(part.table)
+        elif isinstance(part, Selected):
+            text = package_files(__package__).joinpath("sql", f"{part.name}.sql").read_text("utf-8")
             found |= {name for name in TABLES if re.search(rf"\b{name}\b", text)}
     return tuple(sorted(name for name in found if "event_date" in TABLES[name].names))
+
+
+def _parts(definition: object) -> Iterator[object]:
+    """Everything that a definition is made of, however deep: clauses within clauses, and what they refer to."""
+    if isinstance(definition, tuple):
+        for part in definition:
+            yield from _parts(part)
+    elif is_dataclass(definition):
+        yield definition
+        for field in fields(definition):
+            yield from _parts(getattr(definition, field.name))
 
 
 def coverage(
@@ -72,8 +89,9 @@ def coverage(
     dates = [date.fromordinal(date(1970, 1, 1).toordinal() + int(day)) for day in ends[1:]]
     statuses = evaluate(files, [], dates, (0,), areas)
     homes = _homes(statuses)
+    residents = np.concatenate([_tally(home, None, len(statuses.area_codes)) for home in homes])
     tables = sorted({name for indicator in indicators for name in tables_used(indicator)})
-    found = [_of_table(files.get(name, ()), TABLES[name], ends, homes, len(statuses.area_codes)) for name in tables]
+    found = [_of_table(files.get(name, ()), TABLES[name], ends, homes, residents) for name in tables]
     labels = pl.DataFrame({"month_end": dates}).join(pl.DataFrame({"area_code": statuses.area_codes}), how="cross")
     frames = [
         labels.with_columns(counts, as_of=pl.lit(as_of), table=pl.lit(name))
@@ -140,51 +158,68 @@ def compared(found: pl.DataFrame, as_of: date) -> pl.DataFrame:
 
 
 def _homes(statuses: Statuses) -> NDArray[np.int32]:
-    """By month and person number the position of the area where the person lived at its end; -1: nowhere here."""
-    homes = np.full((len(statuses.as_ofs), statuses.persons.height), -1, dtype=np.int32)
+    """By month and person number the position of the area where the person lived at its end, one more: nowhere here."""
+    nowhere = len(statuses.area_codes)
+    homes = np.full((len(statuses.as_ofs), statuses.persons.height), nowhere, dtype=np.int32)
     persons, areas, during = (statuses.strata[name].to_numpy() for name in (PERSON_NUMBER, "area", "during"))
     resident = statuses.persons["resident"].to_numpy()
     for bit, home in enumerate(homes):
         here = (during >> np.uint32(bit)) & 1 == 1
         home[persons[here]] = areas[here]
-        home[(resident >> np.uint32(bit)) & 1 == 0] = -1
+        home[(resident >> np.uint32(bit)) & 1 == 0] = nowhere
     return homes
 
 
 def _of_table(
-    paths: Sequence[str], table: Table, ends: Days, homes: NDArray[np.int32], area_count: int
+    paths: Sequence[str], table: Table, ends: Days, homes: NDArray[np.int32], residents: NDArray[np.int64]
 ) -> list[pl.Series]:
     """Counts by month and area, months first. `ends` begins with the day before the first month."""
-    cell_count = len(homes) * area_count
-    counts = {name: np.zeros(cell_count) for name, kind in COVERAGE_SCHEMA.items() if kind == pl.Int64}
-    seen = np.zeros(homes.shape[1], dtype=np.uint32)
+    month_count, person_count = homes.shape
+    area_count = len(residents) // month_count
+    # Each month has a cell more, for the rows that do not count: of somebody who does not live here, or recorded later.
+    width, of_person = area_count + 1, homes.ravel()
+    month_of_day = np.repeat(np.arange(month_count, dtype=np.int32), np.diff(ends))
+    bits = np.left_shift(np.uint32(1), np.arange(month_count, dtype=np.uint32))
+    counts = {name: np.zeros(month_count * area_count) for name, kind in COVERAGE_SCHEMA.items() if kind == pl.Int64}
+    seen = np.zeros(person_count, dtype=np.uint32)
     for path in paths:
         rows = _read(path, table, ends)
-        persons, days = person_numbers(rows, table.name, homes.shape[1]), column_days(rows["event_date"], 0)
-        recorded = rows["recorded_date"].to_physical().cast(pl.Float64).to_numpy()
-        months = np.searchsorted(ends[1:], days)
-        homes_then = homes[months, persons]
-        counts_here = (homes_then >= 0) & ~(recorded > ends[1:][months])
-        np.bitwise_or.at(seen, persons[counts_here], np.uint32(1) << months[counts_here].astype(np.uint32))
-        cells, delays = (months * area_count + homes_then)[counts_here], (recorded - days)[counts_here]
-        is_known = delays >= 0
-        counts["rows"] += np.bincount(cells, minlength=cell_count)
-        counts["rows_with_delay"] += np.bincount(cells[is_known], minlength=cell_count)
-        counts["delay_days"] += np.bincount(cells[is_known], delays[is_known], cell_count)
+        persons, days = person_numbers(rows, table.name, person_count), column_days(rows["event_date"], 0)
+        months = month_of_day[days - ends[0] - 1]
+        recorded = column_days(rows["recorded_date"], FAR_PAST)
+        cells = of_person[months.astype(np.int64) * person_count + persons]
+        cells[recorded > ends[1:][months]] = area_count
+        np.bitwise_or.at(seen, persons, np.where(cells < area_count, bits[months], np.uint32(0)))
+        cells += months * width
+        delays = recorded - days
+        has_delay = delays >= 0
+        late = np.bincount(cells, np.where(has_delay, delays, 0), month_count * width)
+        tallies = {
+            "rows": _tally(cells, None, area_count, month_count),
+            "rows_with_delay": _tally(cells, has_delay, area_count, month_count),
+            "delay_days": late.reshape(-1, width)[:, :-1].ravel(),
+        }
         for name in ("code", "value"):
             if name in table.names:
-                missing = rows[f"without_{name}"].to_numpy()[counts_here]
-                counts[f"rows_without_{name}"] += np.bincount(cells[missing], minlength=cell_count)
-    for month, home in enumerate(homes):
-        here, of_month = home >= 0, slice(month * area_count, (month + 1) * area_count)
-        with_record = here & ((seen >> np.uint32(month)) & 1 == 1)
-        counts["residents"][of_month] = np.bincount(home[here], minlength=area_count)
-        counts["residents_with_record"][of_month] = np.bincount(home[with_record], minlength=area_count)
+                missing = rows[f"without_{name}"].to_numpy()
+                tallies[f"rows_without_{name}"] = _tally(cells, missing, area_count, month_count)
+        for name, tally in tallies.items():
+            counts[name] += tally
+    with_record = [_tally(home, seen & bit > 0, area_count) for home, bit in zip(homes, bits, strict=True)]
+    counts["residents"], counts["residents_with_record"] = residents, np.concatenate(with_record)
     absent = {f"rows_without_{name}" for name in ("code", "value") if name not in table.names}
     return [
-        pl.Series(name, [None] * cell_count if name in absent else count, dtype=pl.Float64)
+        pl.Series(name, [None] * len(count) if name in absent else count, dtype=pl.Float64)
         for name, count in counts.items()
     ]
+
+
+def _tally(cells: Numbers, which: NDArray[np.bool_] | None, area_count: int, month_count: int = 1) -> NDArray[np.int64]:
+    """How many of the cells, or of some of them, are of each month and area; a month's last cell is left out."""
+    if which is not None and not which.all():
+        cells = cells[which]
+    found = np.bincount(cells, minlength=month_count * (area_count + 1))
+    return found.reshape(month_count, -1)[:, :-1].ravel()
 
 
 def _read(path: str, table: Table, ends: Days) -> pl.DataFrame:
