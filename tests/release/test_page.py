@@ -253,7 +253,7 @@ def test_a_page_runs_nothing_and_asks_nothing_of_any_host(language):
     ]
     ids = [attributes["id"] for _, attributes in found.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
-    files = {"table.csv", "table.parquet", "areas.csv", "certificate.json", "datapackage.json", *PAGES}
+    files = {"table.csv", "table.parquet", "derived.csv", "areas.csv", "certificate.json", "datapackage.json", *PAGES}
     assert all(address[1:] in ids if address.startswith("#") else address in files for address in addresses)
     assert files <= set(addresses)
     policy = next(a["content"] for t, a in found.tags if t == "meta" and "http-equiv" in a)
@@ -356,6 +356,7 @@ def test_a_page_without_derived_figures_has_no_column_for_them():
     for language in LANGUAGES:
         check_numbers(pages, TABLE, AREAS, language)
         assert load_labels(language)["method_standardised"] not in page(language, pages).text
+        assert b"derived.csv" not in pages[page_name(language)]
 
 
 def test_a_page_stays_light():

@@ -158,6 +158,7 @@ def render_pages(
             release=release,
             city=areas.filter(pl.col("level") == CITY).item(0, f"name_{own.language}"),
             sections=sections,
+            has_derived=derived is not None,
             layout=tile_map(areas, own.language),
             tile_width=TILE_WIDTH - TILE_GAP,
             tile_height=TILE_HEIGHT - TILE_GAP,
