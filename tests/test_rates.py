@@ -134,6 +134,7 @@ def test_ratios_equal_those_of_independent_software(area, z, value, low, high):
     assert found == (exactly(value), exactly(low), exactly(high))
 
 
+@settings(deadline=None)
 @given(st.permutations(range(8)))
 def test_the_order_of_the_bands_changes_nothing(order):
     for rates in (standardised_rates, indirect_ratios):
@@ -145,6 +146,7 @@ def test_the_order_of_the_bands_changes_nothing(order):
 bands_of_people = st.lists(st.tuples(st.integers(0, 50), st.integers(50, 5000)), min_size=4, max_size=4)
 
 
+@settings(deadline=None)
 @given(bands_of_people.filter(lambda bands: sum(count for count, _ in bands) >= 10))
 def test_dobsons_limits_are_the_formula_done_by_hand(bands):
     weights = [Fraction(w, 80700) for w in (34700, 26500, 10500, 9000)]
