@@ -11,6 +11,7 @@ import polars as pl
 
 from flows import audit
 from flows.counted import read_counts
+from flows.evidence import forget_evidence, write_coverage
 from flows.settings import Layout
 from flows.storage import lake_files, read_snapshot, replace_folder, replace_json
 from flows.version import code_version
@@ -29,13 +30,15 @@ MOST_MONTHS = 32
 
 @zone_task("count care gaps")
 def count(data: str, as_of: str, months: int) -> int:
-    """Evaluate every indicator and write the counts; returns the number of counts."""
+    """Evaluate every indicator and write the counts, and the coverage beside them; returns the number of counts."""
     layout, policy, indicators = Layout(Path(data)), load_policy(), load_indicators()
     snapshot = read_snapshot(layout)
     files = lake_files(layout, snapshot)
     about_persons = _report_singling_out(layout, files, as_of, snapshot.generated)
     areas = pl.concat([pl.read_parquet(file) for file in files.pop("area")])
     dates = month_ends(date.fromisoformat(as_of), months)
+    forget_evidence(layout)
+    write_coverage(layout, files, list(indicators.values()), date.fromisoformat(as_of), areas)
     statuses = evaluate(files, list(indicators.values()), dates, policy.age_band_starts, areas)
     counted = count_statuses(statuses)
     target = layout.counts / as_of

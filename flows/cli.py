@@ -197,6 +197,21 @@ def _counts(given: argparse.Namespace, layout: Layout) -> None:
     _write(confidential_counts(layout, given.indicator, given.as_of, given.reason, given.area))
 
 
+def _evidence(given: argparse.Namespace, layout: Layout) -> None:
+    layout.create()
+    from flows.evidence import write_evidence
+
+    outreach = not given.with_contact_bans
+    _print(write_evidence(layout, given.indicator, given.as_of, given.reason, for_outreach=outreach))
+
+
+def _coverage(given: argparse.Namespace, layout: Layout) -> None:
+    layout.create()
+    from flows.evidence import confidential_coverage
+
+    _write(confidential_coverage(layout, given.as_of, given.reason, given.indicator, given.area))
+
+
 def _protect(given: argparse.Namespace, layout: Layout) -> None:
     from flows.protection import protect_file
 
@@ -376,6 +391,22 @@ def _parser() -> argparse.ArgumentParser:
     dated(made)
     made.add_argument("--reason", required=True, metavar="TEXT")
     made.add_argument("--area", metavar="A", help="one area code, unknown, or * for the city")
+
+    made = command("evidence", _evidence, "Write why each gap is open, for those allowed to; the access is logged.")
+    made.add_argument("--indicator", required=True, metavar="ID")
+    dated(made)
+    made.add_argument("--reason", required=True, metavar="TEXT")
+    made.add_argument(
+        "--with-contact-bans",
+        action="store_true",
+        help="also who must not be contacted or has died: to check figures, never to contact anybody",
+    )
+
+    made = command("coverage", _coverage, "Print how well the records cover the residents; the access is logged.")
+    dated(made)
+    made.add_argument("--reason", required=True, metavar="TEXT")
+    made.add_argument("--indicator", metavar="ID", help="only the tables that it uses")
+    made.add_argument("--area", metavar="A", help="one district's code, unknown, or * for the city")
 
     made = command("protect", _protect, "Disclosure control of any count table.")
     made.add_argument("--counts", type=Path, required=True, metavar="CSV")

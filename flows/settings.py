@@ -71,6 +71,16 @@ class Layout:
         return self.data / "platform" / "quality"
 
     @property
+    def coverage(self) -> Path:
+        """How well the records cover the residents, by as-of date; counts that are not protected."""
+        return self.quality / "coverage.parquet"
+
+    @property
+    def evidence(self) -> Path:
+        """Why gaps are open, person by person; there only on request and until the next analysis."""
+        return self.data / "platform" / "evidence"
+
+    @property
     def candidates(self) -> Path:
         """Release candidates, a folder each."""
         return self.data / "release" / "candidates"

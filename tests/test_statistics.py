@@ -2,7 +2,7 @@ from math import isclose, sqrt
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.statistics import ABOVE, ALIKE, BELOW, Z_95, against, wilson_interval
@@ -35,6 +35,7 @@ def test_wilson_limits_equal_those_of_independent_software(count, total, lower, 
     assert limits(count, total) == (pytest.approx(lower, abs=1e-9), pytest.approx(upper, abs=1e-9))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 2_000_000).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total))))
 def test_wilson_limits_are_where_the_score_test_turns(pair):
     count, total = pair

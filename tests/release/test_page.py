@@ -8,10 +8,12 @@ import polars as pl
 import pytest
 from page_cases import RELEASE, protected_table, texts
 from page_reader import Page
+from scipy import stats
 
 from schemas.areas import complete_areas, load_areas
 from schemas.errors import DisclosureRefused
 from schemas.labels import LANGUAGES, load_labels
+from transforms.release.figures import derived_figures
 from transforms.release.page import page_name, render_pages
 from transforms.release.page_map import tile_map
 
@@ -19,7 +21,9 @@ INDICATORS = ["CG01", "CG02", "CG03", "CG04", "CG05", "CG06"]
 AREAS = load_areas()
 TABLE = protected_table(AREAS, INDICATORS)
 TEXTS = texts(*INDICATORS)
-PAGES = render_pages(TABLE, AREAS, TEXTS, RELEASE)
+DERIVED = derived_figures(TABLE, AREAS, {})
+PAGES = render_pages(TABLE, AREAS, TEXTS, RELEASE, DERIVED)
+SIGNS = {"above": "▲", "far_above": "▲▲", "below": "▼", "far_below": "▼▼"}
 CITY = ("*", "*", "*", "*")
 every_language = pytest.mark.parametrize("language", LANGUAGES)
 
@@ -47,6 +51,15 @@ def limits(gap, eligible):
     return max(ends[0], 0.0), min(ends[1], 1.0)
 
 
+def position(gap, eligible, city):
+    """The key of the words for where a count lies among those that chance gives."""
+    far = 0
+    for tail in (0.025, 0.001):
+        far += stats.binom.sf(gap - 1, eligible, city) <= tail
+        far -= stats.binom.cdf(gap, eligible, city) <= tail
+    return {2: "far_above", 1: "above", 0: "alike", -1: "below", -2: "far_below"}[int(far)]
+
+
 def expected_row(cells, indicator, group, language):
     """Eligible, gap, rate, interval and difference as they must stand in a table."""
     labels, percent = load_labels(language), "%" if language == "en" else "\u00a0%"
@@ -64,11 +77,24 @@ def expected_row(cells, indicator, group, language):
     if city_eligible is None or city_gap is None:
         difference = "..."
     else:
-        city = city_gap / city_eligible
-        difference = f"▲ {labels['above']}" if low > city else f"▼ {labels['below']}" if high < city else ""
+        word = position(gap, eligible, city_gap / city_eligible)
+        difference = f"{SIGNS.get(word, '')} {labels[word]}".strip()
     if group == CITY:
         difference = ""
     return [*numbers, tenths(Fraction(gap, eligible), language) + percent, interval, difference]
+
+
+def expected_standardised(derived, indicator, group, eligible, language):
+    """The standardised rate as it must stand in a table; its number is tested where it is computed."""
+    if eligible in ("0", "–"):
+        return "–"
+    found = derived.filter(
+        indicator=indicator, kind="standardised", major=group[0], district=group[1], sex="*", age_band="*"
+    )
+    value, status = found.select("value", "status").row(0)
+    if value is None:
+        return "..." if status == "suppressed" else ".."
+    return value if language == "en" else value.replace(".", ",")
 
 
 def values(table):
@@ -92,7 +118,7 @@ def rows_of(table):
     return table.rows[1:]
 
 
-def check_numbers(pages, table, areas, language):
+def check_numbers(pages, table, areas, language, derived=None):
     """Compare every cell of every table, tile and sentence with the table; the sections of the page."""
     cells, found = values(table), page(language, pages)
     sections = [section for section in found.sections if section.tiles]
@@ -103,7 +129,20 @@ def check_numbers(pages, table, areas, language):
         expected = {
             name: expected_row(cells, indicator, group, language) for name, group in area_groups(areas, language)
         }
-        assert rows_of(area_table) == [[name, *row] for name, row in expected.items()]
+        groups = dict(area_groups(areas, language))
+        assert rows_of(area_table) == [
+            [
+                name,
+                *row[:4],
+                *(
+                    [expected_standardised(derived, indicator, groups[name], row[0], language)]
+                    if derived is not None
+                    else []
+                ),
+                row[4],
+            ]
+            for name, row in expected.items()
+        ]
         sexes = [("*", "*", sex, "*") for sex in ("female", "male")]
         ages = [("*", "*", "*", band) for band in ("0-17", "18-44", "45-64", "65-74", "75-")]
         assert [row[1:] for row in rows_of(group_table)] == [
@@ -112,7 +151,8 @@ def check_numbers(pages, table, areas, language):
         districts = areas.filter(pl.col("level") == "district").sort("code")[f"name_{language}"]
         for (_, _, number), name in zip(section.tiles, districts, strict=True):
             rate, difference = expected[name][2].rstrip("%\u00a0"), expected[name][4]
-            assert number == rate + (f" {difference[0]}" if difference[:1] in ("▲", "▼") else "")
+            mark = difference.split(" ")[0]
+            assert number == rate + (f" {mark}" if mark in SIGNS.values() else "")
         city = expected[load_labels(language)["city"]]
         label = load_labels(language)["city_hidden" if city[2] == "..." else "city_sentence"]
         said = label.format(eligible=city[0], gap=city[1], rate=city[2], interval=city[3])
@@ -128,7 +168,7 @@ def check_numbers(pages, table, areas, language):
 
 @every_language
 def test_every_number_on_the_page_is_the_tables(language):
-    check_numbers(PAGES, TABLE, AREAS, language)
+    check_numbers(PAGES, TABLE, AREAS, language, DERIVED)
 
 
 @every_language
@@ -152,8 +192,11 @@ def hide(table, which):
 def test_the_invented_table_has_every_kind_of_row():
     found = {row[3] for section in page("fi").sections for table in section.tables for row in rows_of(table)}
     assert "..." in found
-    differences = {row[5] for section in page("fi").sections for table in section.tables for row in rows_of(table)}
-    assert differences >= {"▲ yli", "▼ alle", "", "..."}
+    differences = {row[-1] for section in page("fi").sections for table in section.tables for row in rows_of(table)}
+    assert differences >= {"▲ yli", "▲▲ selvästi yli", "▼ alle", "▼▼ selvästi alle", "ei erotu sattumasta", "", "..."}
+    standardised = {row[5] for section in page("fi").sections[:6] for row in rows_of(section.tables[1])}
+    assert "..." in standardised
+    assert any(re.fullmatch(r"\d+,\d", number) for number in standardised)
     assert TABLE.filter(reason="small").height > 100
     assert TABLE.filter(reason="secondary").height > 100
 
@@ -185,12 +228,12 @@ def test_the_reason_of_hiding_changes_no_byte():
         .then(pl.lit("small"))
     )
     assert not other["reason"].equals(TABLE["reason"])
-    assert render_pages(other, AREAS, TEXTS, RELEASE) == PAGES
-    assert render_pages(TABLE.drop("reason"), AREAS, TEXTS, RELEASE) == PAGES
+    assert render_pages(other, AREAS, TEXTS, RELEASE, derived_figures(other, AREAS, {})) == PAGES
+    assert render_pages(TABLE.drop("reason"), AREAS, TEXTS, RELEASE, DERIVED) == PAGES
 
 
 def test_the_same_release_has_the_same_bytes():
-    assert render_pages(TABLE, AREAS, TEXTS, RELEASE) == PAGES
+    assert render_pages(TABLE, AREAS, TEXTS, RELEASE, DERIVED) == PAGES
 
 
 @every_language
@@ -210,7 +253,7 @@ def test_a_page_runs_nothing_and_asks_nothing_of_any_host(language):
     ]
     ids = [attributes["id"] for _, attributes in found.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
-    files = {"table.csv", "table.parquet", "areas.csv", "certificate.json", "datapackage.json", *PAGES}
+    files = {"table.csv", "table.parquet", "derived.csv", "areas.csv", "certificate.json", "datapackage.json", *PAGES}
     assert all(address[1:] in ids if address.startswith("#") else address in files for address in addresses)
     assert files <= set(addresses)
     policy = next(a["content"] for t, a in found.tags if t == "meta" and "http-equiv" in a)
@@ -244,8 +287,10 @@ def test_symbols_are_explained_wherever_they_stand(language):
     labels = load_labels(language)
     for section in page(language).sections[: len(INDICATORS)]:
         assert f"...: {labels['hidden']}" in section.text
-        assert f"▲ {labels['above']}: {labels['above_explained']}" in section.text
-        assert f"▼ {labels['below']}: {labels['below_explained']}" in section.text
+        assert f"▲ {labels['above']}, ▼ {labels['below']}: {labels['above_explained']}" in section.text
+        assert f"▲▲ {labels['far_above']}, ▼▼ {labels['far_below']}: {labels['far_above_explained']}" in section.text
+        assert f"{labels['alike']}: {labels['alike_explained']}" in section.text
+        assert f"..: {labels['not_given']}" in section.text
         assert f"–: {labels['empty']}" in section.text
         assert section.scale[-1].strip() == f"... {labels['hidden']}"
 
@@ -282,6 +327,36 @@ def test_the_rules_are_told_as_the_policy_sets_them(language):
     assert "1–9" in other.text
     assert labels["method_everybody"] not in other.text
     assert labels["method_zeros"] in other.text
+
+
+@every_language
+def test_a_trend_is_told_where_there_are_earlier_months_and_says_when_it_may_be_chance(language):
+    labels = load_labels(language)
+    assert labels["method_change"] not in page(language).text
+    earlier = TABLE.with_columns(
+        value=pl.when((pl.col("measure") == "gap") & (pl.col("indicator") == "CG01"))
+        .then(pl.col("value") * 8 // 10)
+        .otherwise("value")
+    )
+    derived = derived_figures(TABLE, AREAS, {}, earlier)
+    found = page(language, render_pages(TABLE, AREAS, TEXTS, RELEASE, derived))
+    assert labels["method_change"] in found.text
+    cells, before = values(TABLE), values(earlier)
+    changed, same = (section.paragraphs["change"] for section in found.sections[:2])
+    gap, eligible, then = cells["CG01", *CITY, "gap"], cells["CG01", *CITY, "eligible"], before["CG01", *CITY, "gap"]
+    assert f"+{tenths(Fraction(gap - then, eligible) / 1, language)}" in changed
+    assert f" {tenths(0, language)} " in same
+    after_the_limits = labels["change_alike"].partition("{high}")[2].partition(")")[2]
+    assert same.endswith(after_the_limits)
+    assert not changed.endswith(after_the_limits)
+
+
+def test_a_page_without_derived_figures_has_no_column_for_them():
+    pages = render_pages(TABLE, AREAS, TEXTS, RELEASE)
+    for language in LANGUAGES:
+        check_numbers(pages, TABLE, AREAS, language)
+        assert load_labels(language)["method_standardised"] not in page(language, pages).text
+        assert b"derived.csv" not in pages[page_name(language)]
 
 
 def test_a_page_stays_light():

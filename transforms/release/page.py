@@ -29,11 +29,13 @@ from transforms.release.page_map import (
     scale_of,
     tile_map,
 )
-from transforms.release.page_words import EMPTY, HIDDEN, UNKNOWN, Words, words
-from transforms.statistics import ABOVE, ALIKE, BELOW
+from transforms.release.page_words import EMPTY, HIDDEN, NOT_GIVEN, UNKNOWN, Words, words
 
 Group = tuple[str, str, str, str]
 """major, district, sex, age band."""
+FAR_ABOVE, ABOVE, ALIKE, BELOW, FAR_BELOW, CITY_ITSELF = "far_above", "above", "alike", "below", "far_below", ""
+"""What a row says of its difference from the city; also the keys of the words."""
+_SAID = {2: FAR_ABOVE, 1: ABOVE, 0: ALIKE, -1: BELOW, -2: FAR_BELOW}
 WHOLE_CITY: Group = (TOTAL, TOTAL, TOTAL, TOTAL)
 
 
@@ -81,6 +83,7 @@ class Row:
     interval: str
     comparison: str
     rate_tenths: int | None
+    standardised: str
 
 
 @dataclass(frozen=True)
@@ -93,14 +96,16 @@ class Section:
     source: str
     city: Row
     sentence: str
+    change: str
+    has_standardised: bool
     tiles: tuple[tuple[Tile, Row], ...]
     scale: Scale
     area_rows: tuple[Row, ...]
     group_rows: tuple[Row, ...]
 
-    def districts(self, comparison: str) -> int:
-        """Number of districts whose rate is clearly above, or below, the city's."""
-        return sum(row.comparison == comparison for _, row in self.tiles)
+    def districts(self, *comparisons: str) -> int:
+        """Number of districts whose rate is above, or below, the city's."""
+        return sum(row.comparison in comparisons for _, row in self.tiles)
 
     @property
     def hidden_districts(self) -> int:
@@ -114,11 +119,17 @@ def page_name(language: str) -> str:
 
 
 def render_pages(
-    table: pl.DataFrame, areas: pl.DataFrame, indicators: Sequence[IndicatorText], release: Release
+    table: pl.DataFrame,
+    areas: pl.DataFrame,
+    indicators: Sequence[IndicatorText],
+    release: Release,
+    derived: pl.DataFrame | None = None,
 ) -> dict[str, bytes]:
     """Write the page of every language; file name to UTF-8 bytes.
 
     `table` is the protected table, `areas` has the columns of AREA_SCHEMA, `indicators` come in the order of the page.
+    `derived` are the figures of derived.csv; without them the page has no standardised rates, and without changes in
+    them no trend.
     The same input gives the same bytes. Raises DisclosureRefused where the table cannot be shown as it is.
     """
     cells = public_cells(table, areas)
@@ -132,18 +143,22 @@ def render_pages(
             column="indicator",
             count=len(untold),
         )
+    more = _more_by_indicator(derived)
     template = _environment().get_template("page.html.jinja")
     every_language = [words(language) for language in LANGUAGES]
     hidden = cells.filter(pl.col("status") == SUPPRESSED).height
     pages = {}
     for own in every_language:
-        sections = [_section(indicator, found[indicator.id], areas, own) for indicator in indicators]
+        sections = [
+            _section(indicator, found[indicator.id], more.get(indicator.id, {}), areas, own) for indicator in indicators
+        ]
         html = template.render(
             t=own.labels,
             words=own,
             release=release,
             city=areas.filter(pl.col("level") == CITY).item(0, f"name_{own.language}"),
             sections=sections,
+            has_derived=derived is not None,
             layout=tile_map(areas, own.language),
             tile_width=TILE_WIDTH - TILE_GAP,
             tile_height=TILE_HEIGHT - TILE_GAP,
@@ -153,10 +168,10 @@ def render_pages(
             cell_count=cells.height,
             hidden_count=hidden,
             languages=[(other.language, page_name(other.language), other.labels) for other in every_language],
-            above=ABOVE,
-            below=BELOW,
+            signs={FAR_ABOVE: "▲▲", ABOVE: "▲", ALIKE: "", BELOW: "▼", FAR_BELOW: "▼▼"},
             hidden=HIDDEN,
             empty=EMPTY,
+            not_given=NOT_GIVEN,
         )
         lines = (line.strip(" \t") for line in html.split("\n"))
         pages[page_name(own.language)] = "\n".join(line for line in lines if line).encode() + b"\n"
@@ -187,10 +202,27 @@ def _by_indicator(found: pl.DataFrame) -> dict[str, dict[Group, dict[str, Any]]]
     return by_indicator
 
 
+def _more_by_indicator(derived: pl.DataFrame | None) -> dict[str, dict[tuple[Group, str], tuple[str | None, str]]]:
+    """Value and status of the derived figures that a page shows, by indicator, group and kind."""
+    by_indicator: dict[str, dict[tuple[Group, str], tuple[str | None, str]]] = {}
+    if derived is not None:
+        kinds = ("standardised", "change", "change_low", "change_high")
+        for indicator, *group, kind, value, status in derived.filter(pl.col("kind").is_in(kinds)).iter_rows():
+            by_indicator.setdefault(indicator, {})[tuple(group), kind] = value, status
+    return by_indicator
+
+
 def _section(
-    indicator: IndicatorText, found: Mapping[Group, dict[str, Any]], areas: pl.DataFrame, own: Words
+    indicator: IndicatorText,
+    found: Mapping[Group, dict[str, Any]],
+    more: Mapping[tuple[Group, str], tuple[str | None, str]],
+    areas: pl.DataFrame,
+    own: Words,
 ) -> Section:
-    area_rows = {group: _row(kind, name, found.get(group), own) for kind, name, group in _areas(areas, found, own)}
+    area_rows = {
+        group: _row(kind, name, found.get(group), own, more.get((group, "standardised")))
+        for kind, name, group in _areas(areas, found, own)
+    }
     districts = {group[1]: row for group, row in area_rows.items() if row.kind == DISTRICT}
     city = area_rows[WHOLE_CITY]
     title = indicator.title[own.language]
@@ -209,6 +241,10 @@ def _section(
             eligible=city.eligible,
             gap=city.gap,
         ),
+        change=own.change(
+            *(more.get((WHOLE_CITY, kind), (None, ""))[0] for kind in ("change", "change_low", "change_high"))
+        ),
+        has_standardised=any(kind == "standardised" for _, kind in more),
         tiles=tuple((tile, districts[tile.code]) for tile in tile_map(areas, own.language).tiles),
         scale=scale_of([row.rate_tenths for row in districts.values() if row.rate_tenths is not None]),
         area_rows=tuple(area_rows.values()),
@@ -245,12 +281,19 @@ def _age_order(band: str) -> tuple[bool, int, str]:
     return not first.isdigit(), int(first) if first.isdigit() else 0, band
 
 
-def _row(kind: str, name: str, figure: Mapping[str, Any] | None, own: Words) -> Row:
+def _row(
+    kind: str,
+    name: str,
+    figure: Mapping[str, Any] | None,
+    own: Words,
+    standardised: tuple[str | None, str] | None = None,
+) -> Row:
     """One table row. A group that the table does not have is one that nobody belongs to."""
     if figure is None:
-        return Row(kind, name, EMPTY, EMPTY, EMPTY, EMPTY, EMPTY, None)
+        return Row(kind, name, EMPTY, EMPTY, EMPTY, EMPTY, EMPTY, None, EMPTY)
     is_empty = figure["is_empty"]
-    comparison = figure["comparison"] or (EMPTY if is_empty else HIDDEN)
+    comparison = _SAID.get(figure["comparison"], EMPTY if is_empty else HIDDEN)
+    value, status = standardised or (None, "")
     return Row(
         kind=kind,
         name=name,
@@ -258,6 +301,7 @@ def _row(kind: str, name: str, figure: Mapping[str, Any] | None, own: Words) -> 
         gap=own.count(figure["gap"]),
         rate=own.percent(figure["rate_tenths"], is_empty=is_empty),
         interval=own.interval(figure["lower"], figure["upper"], is_empty=is_empty),
-        comparison=ALIKE if kind == CITY else comparison,
+        comparison=CITY_ITSELF if kind == CITY else comparison,
         rate_tenths=figure["rate_tenths"],
+        standardised=EMPTY if is_empty else own.decimal(value, HIDDEN if status == SUPPRESSED else NOT_GIVEN),
     )

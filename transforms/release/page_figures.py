@@ -4,7 +4,7 @@ import polars as pl
 
 from schemas.areas import UNKNOWN_AREA
 from schemas.errors import DisclosureRefused
-from transforms.statistics import against, wilson_interval
+from transforms.statistics import beyond_funnel, wilson_interval
 
 TOTAL = "*"
 """Stands in a group column where the figure is summed over it."""
@@ -42,26 +42,32 @@ def public_cells(table: pl.DataFrame, areas: pl.DataFrame) -> pl.DataFrame:
     return cells
 
 
-def figures(cells: pl.DataFrame) -> pl.DataFrame:
-    """One row per indicator and group: `eligible`, `gap`, and what follows from them where both are published.
-
-    `rate_tenths` is the gap's share of the eligible in tenths of a percent, rounded half up; `lower` and `upper` are
-    its 95 % limits (0 to 1); `comparison` says where they lie against the city's rate. `is_empty` is true where the
-    published population is 0, so that there is no rate. Everything else that is null is hidden.
-    """
+def paired(cells: pl.DataFrame) -> pl.DataFrame:
+    """One row per indicator and group: `eligible` and `gap`, null where hidden. Raises DisclosureRefused as figures."""
     eligible, gap = (
         cells.filter(pl.col("measure") == measure).select(*GROUP, pl.col("value").alias(measure))
         for measure in ("eligible", "gap")
     )
-    paired = eligible.join(gap, on=GROUP, how="full", coalesce=True, maintain_order="left", validate="1:1")
-    if not eligible.height == gap.height == paired.height:
-        _refuse("a group has a gap or a population and not the other", "measure", paired.height - gap.height)
-    if count := paired.filter(pl.col("gap") > pl.col("eligible")).height:
+    both = eligible.join(gap, on=GROUP, how="full", coalesce=True, maintain_order="left", validate="1:1")
+    if not eligible.height == gap.height == both.height:
+        _refuse("a group has a gap or a population and not the other", "measure", both.height - gap.height)
+    if count := both.filter(pl.col("gap") > pl.col("eligible")).height:
         _refuse("the gap is larger than its population", "value", count)
+    return both
+
+
+def figures(cells: pl.DataFrame) -> pl.DataFrame:
+    """One row per indicator and group: `eligible`, `gap`, and what follows from them where both are published.
+
+    `rate_tenths` is the gap's share of the eligible in tenths of a percent, rounded half up; `lower` and `upper` are
+    its 95 % limits (0 to 1); `comparison` is how far it lies from the city's rate (`statistics.beyond_funnel`).
+    `is_empty` is true where the published population is 0, so that there is no rate. Everything else that is null is
+    hidden.
+    """
     both = pl.col("gap").is_not_null() & (pl.col("eligible") > 0)
     lower, upper = wilson_interval(pl.col("gap"), pl.col("eligible"))
     is_city = pl.all_horizontal(pl.col(name) == TOTAL for name in GROUP[1:])
-    rated = paired.with_columns(
+    rated = paired(cells).with_columns(
         is_empty=(pl.col("eligible") == 0).fill_null(False),
         rate=pl.when(both).then(pl.col("gap") / pl.col("eligible")),
         rate_tenths=pl.when(both).then((2000 * pl.col("gap") + pl.col("eligible")) // (2 * pl.col("eligible"))),
@@ -72,11 +78,10 @@ def figures(cells: pl.DataFrame) -> pl.DataFrame:
     without = set(cells["indicator"]) - set(city["indicator"])
     if without:
         _refuse("an indicator has no figures for the whole city", "indicator", len(without))
-    return (
-        rated.join(city, on="indicator", how="left", maintain_order="left", validate="m:1")
-        .with_columns(comparison=against(pl.col("city_rate"), pl.col("lower"), pl.col("upper")))
-        .drop("rate", "city_rate")
-    )
+    found = rated.join(city, on="indicator", how="left", maintain_order="left", validate="m:1")
+    numbers = (found[name].cast(pl.Float64).to_numpy() for name in ("gap", "eligible", "city_rate"))
+    comparison = pl.Series("comparison", beyond_funnel(*numbers)[0]).fill_nan(None).cast(pl.Int8)
+    return found.with_columns(comparison).drop("rate", "city_rate")
 
 
 def _refuse(rule: str, column: str, count: int) -> None:

@@ -10,6 +10,8 @@ from schemas.labels import load_labels
 HIDDEN = "..."
 """Statistics Finland's symbol for confidential; the same whatever the reason, since a reason tells of the count."""
 EMPTY = "–"
+NOT_GIVEN = ".."
+"""Statistics Finland's symbol for what cannot be shown: too uncertain, or not defined."""
 UNKNOWN = "unknown"
 
 
@@ -39,6 +41,21 @@ class Words:
         if lower is None or upper is None:
             return EMPTY if is_empty else HIDDEN
         return f"{self.tenths(_tenths(lower))}–{self.tenths(_tenths(upper))}{self.labels['percent_mark']}"
+
+    def decimal(self, printed: str | None, instead: str) -> str:
+        """A number printed with a point, as the language writes it; `instead` where there is none."""
+        if printed is None:
+            return instead
+        return printed.replace("-", "−").replace(".", self.labels["decimal_mark"])
+
+    def change(self, change: str | None, low: str | None, high: str | None) -> str:
+        """How much the rate has changed in a year, in a sentence; nothing where it is not known."""
+        if change is None or low is None or high is None:
+            return ""
+        sign = "+" if Decimal(change) > 0 else ""
+        label = "change_alike" if Decimal(low) <= 0 <= Decimal(high) else "change_sentence"
+        first, last = (self.decimal(limit, HIDDEN) for limit in (low, high))
+        return self.labels[label].format(change=sign + self.decimal(change, HIDDEN), low=first, high=last)
 
     def date(self, day: date) -> str:
         """A date as the language writes it."""

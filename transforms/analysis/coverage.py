@@ -1,0 +1,234 @@
+"""How well the records behind the indicators cover the residents, month by month.
+
+A gap closes when care is given, and also when care that was always given comes to be recorded. So beside the counts
+stands how many of the residents have any record at all, how complete the rows are and how late they come, against the
+12 months before: where recording has risen, a fall in gaps is not by itself better care.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from datetime import date
+from importlib.resources import files as package_files
+from typing import TypeAlias
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from schemas.areas import UNKNOWN_AREA
+from schemas.indicators import Events, Indicator, Period, Selected
+from schemas.table import PERSON_NUMBER, Table
+from schemas.tables import TABLES
+from transforms.analysis.days import FAR_PAST, Days, column_days, day_numbers, days_before
+from transforms.analysis.evaluation import Statuses, evaluate
+from transforms.analysis.features import person_numbers
+from transforms.analysis.lake import Lake
+
+Numbers: TypeAlias = NDArray[np.int32]
+
+MONTHS_BEFORE = 12
+CITY_TOTAL = "*"
+COVERAGE_SCHEMA: dict[str, pl.DataType] = {
+    "as_of": pl.Date(),
+    "table": pl.String(),
+    "month_end": pl.Date(),
+    "area_code": pl.String(),
+    "residents": pl.Int64(),
+    "residents_with_record": pl.Int64(),
+    "rows": pl.Int64(),
+    "rows_without_code": pl.Int64(),
+    "rows_without_value": pl.Int64(),
+    "rows_with_delay": pl.Int64(),
+    "delay_days": pl.Int64(),
+}
+"""One row per as-of date, table, month that ends on the same day of the month, and district (or unknown); counts.
+
+Of those living in the area at the month's end, who are in any count: `residents_with_record` with a row in the month,
+and their `rows`. Each month is seen as it was known at its own end: a row that was recorded later is not in it, since
+the last month lacks such rows too. `delay_days` are the days from event to recording of the `rows_with_delay` together.
+Columns that a table does not have are null.
+"""
+RISE = 0.1
+"""From here on recording is called changed: a tenth more records closes about a tenth of the gaps by itself."""
+
+
+def tables_used(indicator: Indicator) -> tuple[str, ...]:
+    """Tables with events that an indicator is counted from, in alphabetical order."""
+    found = set()
+    for part in _parts(indicator):
+        if isinstance(part, Events):
+            found.add(part.table)
+        elif isinstance(part, Selected):
+            text = package_files(__package__).joinpath("sql", f"{part.name}.sql").read_text("utf-8")
+            found |= {name for name in TABLES if re.search(rf"\b{name}\b", text)}
+    return tuple(sorted(name for name in found if "event_date" in TABLES[name].names))
+
+
+def _parts(definition: object) -> Iterator[object]:
+    """Everything that a definition is made of, however deep: clauses within clauses, and what they refer to."""
+    if isinstance(definition, tuple):
+        for part in definition:
+            yield from _parts(part)
+    elif is_dataclass(definition):
+        yield definition
+        for field in fields(definition):
+            yield from _parts(getattr(definition, field.name))
+
+
+def coverage(
+    files: Mapping[str, Sequence[str]], indicators: Sequence[Indicator], as_of: date, areas: pl.DataFrame
+) -> pl.DataFrame:
+    """One row per table that the indicators use, month and area; COVERAGE_SCHEMA. Each file is read once, by itself.
+
+    The month that ends on the as-of date, and MONTHS_BEFORE before it.
+    """
+    ends = np.concatenate(
+        [days_before(day_numbers([as_of]), Period(month, "months")) for month in range(MONTHS_BEFORE + 1, -1, -1)]
+    )
+    dates = [date.fromordinal(date(1970, 1, 1).toordinal() + int(day)) for day in ends[1:]]
+    statuses = evaluate(files, [], dates, (0,), areas)
+    homes = _homes(statuses)
+    residents = np.concatenate([_tally(home, None, len(statuses.area_codes)) for home in homes])
+    tables = sorted({name for indicator in indicators for name in tables_used(indicator)})
+    found = [_of_table(files.get(name, ()), TABLES[name], ends, homes, residents) for name in tables]
+    labels = pl.DataFrame({"month_end": dates}).join(pl.DataFrame({"area_code": statuses.area_codes}), how="cross")
+    frames = [
+        labels.with_columns(counts, as_of=pl.lit(as_of), table=pl.lit(name))
+        for name, counts in zip(tables, found, strict=True)
+    ]
+    columns = [pl.col(name).cast(kind) for name, kind in COVERAGE_SCHEMA.items()]
+    return pl.concat(frame.select(columns) for frame in frames) if frames else pl.DataFrame(schema=COVERAGE_SCHEMA)
+
+
+def compared(found: pl.DataFrame, as_of: date) -> pl.DataFrame:
+    """One row per table and area, `*` for the city: the last month against the mean of the months before it.
+
+    `share` of residents with a record, `share_without_code`, `share_without_value` and `share_without_district` of
+    rows (the last for the city alone), and `delay_days`, the mean; each with `_before`. `recording` is `more` or `less`
+    where the share of residents with a record has changed by a tenth or more, else `alike`; null where there is
+    nothing before to compare with.
+    """
+    rows = found.filter(pl.col("as_of") == as_of)
+    counts = [name for name, kind in COVERAGE_SCHEMA.items() if kind == pl.Int64]
+    keys = ["table", "month_end"]
+    city = rows.group_by(keys, maintain_order=True).agg(
+        pl.col(counts).sum(),
+        unknown=pl.col("rows").filter(pl.col("area_code") == UNKNOWN_AREA).sum(),
+        has_code=pl.col("rows_without_code").is_not_null().any(),
+        has_value=pl.col("rows_without_value").is_not_null().any(),
+    )
+    city = city.with_columns(
+        area_code=pl.lit(CITY_TOTAL),
+        rows_without_code=pl.when("has_code").then("rows_without_code"),
+        rows_without_value=pl.when("has_value").then("rows_without_value"),
+    )
+    every = pl.concat([city.drop("has_code", "has_value"), rows.drop("as_of")], how="diagonal")
+
+    def share(part: str, whole: str) -> pl.Expr:
+        return pl.col(part) / pl.when(pl.col(whole) > 0).then(pl.col(whole))
+
+    shares = {
+        "share": share("residents_with_record", "residents"),
+        "share_without_code": share("rows_without_code", "rows"),
+        "share_without_value": share("rows_without_value", "rows"),
+        "share_without_district": share("unknown", "rows"),
+        "delay_days": share("delay_days", "rows_with_delay"),
+    }
+    monthly = every.select("table", "area_code", "month_end", **shares)
+    last = monthly.filter(pl.col("month_end") == as_of).drop("month_end")
+    before = (
+        monthly.filter(pl.col("month_end") < as_of)
+        .group_by("table", "area_code")
+        .agg(pl.col(name).mean().alias(f"{name}_before") for name in shares)
+    )
+    both = last.join(before, on=["table", "area_code"], how="left", maintain_order="left")
+    was = pl.when(pl.col("share_before") > 0).then(pl.col("share_before"))
+    change = (pl.col("share") / was - 1).round(9)  # a tenth is a tenth, whatever the last digits are
+    said = (
+        pl.when(change >= RISE)
+        .then(pl.lit("more"))
+        .when(change <= -RISE)
+        .then(pl.lit("less"))
+        .when(change.is_not_null())
+        .then(pl.lit("alike"))
+    )
+    pairs = [name for one in shares for name in (one, f"{one}_before")]
+    return both.select("table", "area_code", *pairs, recording=said)
+
+
+def _homes(statuses: Statuses) -> NDArray[np.int32]:
+    """By month and person number the position of the area where the person lived at its end, one more: nowhere here."""
+    nowhere = len(statuses.area_codes)
+    homes = np.full((len(statuses.as_ofs), statuses.persons.height), nowhere, dtype=np.int32)
+    persons, areas, during = (statuses.strata[name].to_numpy() for name in (PERSON_NUMBER, "area", "during"))
+    resident = statuses.persons["resident"].to_numpy()
+    for bit, home in enumerate(homes):
+        here = (during >> np.uint32(bit)) & 1 == 1
+        home[persons[here]] = areas[here]
+        home[(resident >> np.uint32(bit)) & 1 == 0] = nowhere
+    return homes
+
+
+def _of_table(
+    paths: Sequence[str], table: Table, ends: Days, homes: NDArray[np.int32], residents: NDArray[np.int64]
+) -> list[pl.Series]:
+    """Counts by month and area, months first. `ends` begins with the day before the first month."""
+    month_count, person_count = homes.shape
+    area_count = len(residents) // month_count
+    # Each month has a cell more, for the rows that do not count: of somebody who does not live here, or recorded later.
+    width, of_person = area_count + 1, homes.ravel()
+    month_of_day = np.repeat(np.arange(month_count, dtype=np.int32), np.diff(ends))
+    bits = np.left_shift(np.uint32(1), np.arange(month_count, dtype=np.uint32))
+    counts = {name: np.zeros(month_count * area_count) for name, kind in COVERAGE_SCHEMA.items() if kind == pl.Int64}
+    seen = np.zeros(person_count, dtype=np.uint32)
+    for path in paths:
+        rows = _read(path, table, ends)
+        persons, days = person_numbers(rows, table.name, person_count), column_days(rows["event_date"], 0)
+        months = month_of_day[days - ends[0] - 1]
+        recorded = column_days(rows["recorded_date"], FAR_PAST)
+        cells = of_person[months.astype(np.int64) * person_count + persons]
+        cells[recorded > ends[1:][months]] = area_count
+        np.bitwise_or.at(seen, persons, np.where(cells < area_count, bits[months], np.uint32(0)))
+        cells += months * width
+        delays = recorded - days
+        has_delay = delays >= 0
+        late = np.bincount(cells, np.where(has_delay, delays, 0), month_count * width)
+        tallies = {
+            "rows": _tally(cells, None, area_count, month_count),
+            "rows_with_delay": _tally(cells, has_delay, area_count, month_count),
+            "delay_days": late.reshape(-1, width)[:, :-1].ravel(),
+        }
+        for name in ("code", "value"):
+            if name in table.names:
+                missing = rows[f"without_{name}"].to_numpy()
+                tallies[f"rows_without_{name}"] = _tally(cells, missing, area_count, month_count)
+        for name, tally in tallies.items():
+            counts[name] += tally
+    with_record = [_tally(home, seen & bit > 0, area_count) for home, bit in zip(homes, bits, strict=True)]
+    counts["residents"], counts["residents_with_record"] = residents, np.concatenate(with_record)
+    absent = {f"rows_without_{name}" for name in ("code", "value") if name not in table.names}
+    return [
+        pl.Series(name, [None] * len(count) if name in absent else count, dtype=pl.Float64)
+        for name, count in counts.items()
+    ]
+
+
+def _tally(cells: Numbers, which: NDArray[np.bool_] | None, area_count: int, month_count: int = 1) -> NDArray[np.int64]:
+    """How many of the cells, or of some of them, are of each month and area; a month's last cell is left out."""
+    if which is not None and not which.all():
+        cells = cells[which]
+    found = np.bincount(cells, minlength=month_count * (area_count + 1))
+    return found.reshape(month_count, -1)[:, :-1].ravel()
+
+
+def _read(path: str, table: Table, ends: Days) -> pl.DataFrame:
+    first, last = (pl.lit(int(day), pl.Int32).cast(pl.Date) for day in (ends[0], ends[-1]))
+    missing = {f"without_{name}": pl.col(name).is_null() for name in ("code", "value") if name in table.names}
+    return (
+        Lake({table.name: [path]})
+        .scan(table)
+        .filter(pl.col("event_date") > first, pl.col("event_date") <= last)
+        .select(PERSON_NUMBER, "event_date", "recorded_date", **missing)
+        .collect(engine="streaming")
+    )

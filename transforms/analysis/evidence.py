@@ -1,0 +1,172 @@
+"""Why a gap is open: what is known of each person for the clauses that would have closed it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from importlib.resources import files as package_files
+
+import duckdb
+import polars as pl
+
+from schemas.codelists import CodeList, load_codelists
+from schemas.indicators import Age, Events, Indicator, Leaf, Period, Selected, leaves
+from schemas.table import PERSON_NUMBER
+from schemas.tables import TABLES
+from transforms.analysis.counts import statuses_at
+from transforms.analysis.evaluation import evaluate
+from transforms.analysis.features import _coded as coded
+from transforms.analysis.lake import Lake
+
+_CLAUSE_SCHEMA: dict[str, pl.DataType] = {
+    "clause": pl.String(),
+    "holds": pl.Boolean(),
+    "last_date": pl.Date(),
+    "last_code": pl.String(),
+    "last_value": pl.Float64(),
+    "last_unit": pl.String(),
+    "expected_by": pl.Date(),
+    "selected": pl.String(),
+}
+EVIDENCE_SCHEMA: dict[str, pl.DataType] = {
+    "indicator": pl.String(),
+    "as_of": pl.Date(),
+    PERSON_NUMBER: pl.Int32(),
+    "status": pl.String(),
+    "reason": pl.String(),
+    "evidence": pl.List(pl.Struct(_CLAUSE_SCHEMA)),
+}
+"""One row per person number; `evidence` is empty unless the gap is open.
+
+It has an item for each part of the clause that closes the gap: `clause` in a few words, and whether it `holds`. Where
+the part counts rows of a table: `last_date`, the day of the latest row that has begun, inside the look-back or before
+it, with its code, value and unit; all empty where there never was one. `expected_by` is that day with the look-back and
+the grace added; for what is due at an age, the month of birth with the age and the grace. Where the part is a named
+SELECT: `selected`, every row that it gives for the person, as JSON.
+"""
+
+
+def evidence(
+    files: Mapping[str, Sequence[str]],
+    indicator: Indicator,
+    as_of: date,
+    areas: pl.DataFrame,
+    codelists: Mapping[str, CodeList] | None = None,
+    *,
+    for_outreach: bool,
+) -> pl.DataFrame:
+    """One row per person number with the status, and for an open gap what is known of it; EVIDENCE_SCHEMA.
+
+    `files` and `areas` as for `evaluate`. `for_outreach` leaves out who must not be contacted, as `statuses_at` does;
+    nobody who has objected has another status than not_applicable, and so no evidence. Raises as `evaluate` does.
+    """
+    known, lake = codelists or load_codelists(), Lake(files)
+    parts = list(dict.fromkeys(leaves(indicator.closed)))
+    # A part by itself is an indicator of everybody that is closed where the part holds.
+    alone = [
+        replace(
+            indicator,
+            id=f"part {number}",
+            population=Age(),
+            closed=part,
+            exclusions=(),
+            declined=None,
+        )
+        for number, part in enumerate(parts)
+    ]
+    statuses = evaluate(files, [indicator, *alone], [as_of], (0,), areas, known)
+    everybody = statuses_at(statuses, indicator.id, as_of, for_outreach=for_outreach)
+    people = everybody.filter(pl.col("status") == "open").select(PERSON_NUMBER)
+    items = []
+    for number, part in enumerate(parts):
+        holds = statuses.masks[f"part {number}"].filter(pl.col("closed") > 0).select(PERSON_NUMBER, holds=True)
+        found = _found(lake, part, as_of, people, indicator.grace, known)
+        items.append(
+            people.join(holds, on=PERSON_NUMBER, how="left", maintain_order="left")
+            .join(found, on=PERSON_NUMBER, how="left", maintain_order="left")
+            .with_columns(pl.col("holds").fill_null(value=False), clause=pl.lit(str(part)))
+            .select(PERSON_NUMBER, pl.struct(_typed(found)).alias("evidence"))
+        )
+    gathered = pl.concat(items).group_by(PERSON_NUMBER, maintain_order=True).agg("evidence")
+    return (
+        everybody.join(gathered, on=PERSON_NUMBER, how="left", maintain_order="left")
+        .with_columns(pl.col("evidence").fill_null([]), indicator=pl.lit(indicator.id), as_of=pl.lit(as_of))
+        .select(pl.col(name).cast(kind) for name, kind in EVIDENCE_SCHEMA.items())
+    )
+
+
+def _typed(found: pl.DataFrame) -> list[pl.Expr]:
+    there = {"clause", "holds", *found.columns}
+    return [
+        (pl.col(name) if name in there else pl.lit(None)).cast(kind).alias(name)
+        for name, kind in _CLAUSE_SCHEMA.items()
+    ]
+
+
+def _found(
+    lake: Lake, part: Leaf, as_of: date, people: pl.DataFrame, grace: Period | None, codelists: Mapping[str, CodeList]
+) -> pl.DataFrame:
+    """One row per person with anything to tell of a part, with some of the columns of an item."""
+    if isinstance(part, Events):
+        return _latest(lake, part, as_of, people, grace, codelists)
+    if isinstance(part, Selected):
+        return _selected(lake, part, as_of, people)
+    return people.clear()
+
+
+def _latest(
+    lake: Lake,
+    part: Events,
+    as_of: date,
+    people: pl.DataFrame,
+    grace: Period | None,
+    codelists: Mapping[str, CodeList],
+) -> pl.DataFrame:
+    table = TABLES[part.table]
+    rows = lake.scan(table).filter(pl.col("event_date") <= as_of)
+    if part.codes:
+        rows = rows.filter(coded([codelists[name] for name in part.codes], table.column("code_system").terms))
+    for column, values in part.where:
+        rows = rows.filter(pl.col(column).is_in(list(values)))
+    for column, values in part.where_not:
+        rows = rows.filter(~pl.col(column).is_in(list(values)).fill_null(value=False))
+    told = [name for name in ("code", "value", "unit") if name in table.names]
+    latest = (
+        rows.join(people.lazy(), on=PERSON_NUMBER, how="semi")
+        .select(PERSON_NUMBER, last_date="event_date", **{f"last_{name}": name for name in told})
+        .sort(PERSON_NUMBER, "last_date", *(f"last_{name}" for name in told), nulls_last=False)
+        .unique(PERSON_NUMBER, keep="last", maintain_order=True)
+        .collect(engine="streaming")
+    )
+    if part.within:
+        return latest.with_columns(expected_by=_later(_later(pl.col("last_date"), part.within), grace))
+    if part.from_age:
+        births = lake.scan(TABLES["person"]).select(PERSON_NUMBER, "birth_date").collect()
+        due = _later(_later(pl.col("birth_date"), part.from_age), grace)
+        born = people.join(births, on=PERSON_NUMBER, how="left").select(PERSON_NUMBER, expected_by=due)
+        return born.join(latest, on=PERSON_NUMBER, how="left")
+    return latest
+
+
+def _selected(lake: Lake, part: Selected, as_of: date, people: pl.DataFrame) -> pl.DataFrame:
+    text = package_files(__package__).joinpath("sql", f"{part.name}.sql").read_text("utf-8")
+    with duckdb.connect() as connection:
+        lake.views(connection)
+        connection.register("as_of", pl.DataFrame({"as_of": [as_of], "bit": [0]}))
+        rows: pl.DataFrame = connection.sql(text).pl()
+    told = [name for name in rows.columns if name not in (PERSON_NUMBER, "as_of")]
+    written = pl.struct(told).struct.json_encode() if told else pl.lit("{}")
+    return (
+        rows.with_columns(pl.col(PERSON_NUMBER).cast(pl.Int32))
+        .join(people, on=PERSON_NUMBER, how="semi")
+        .select(PERSON_NUMBER, written=written)
+        .sort(PERSON_NUMBER, "written")
+        .group_by(PERSON_NUMBER, maintain_order=True)
+        .agg(selected=pl.format("[{}]", pl.col("written").str.join(", ")))
+    )
+
+
+def _later(day: pl.Expr, period: Period | None) -> pl.Expr:
+    """The day a period later; a month that is too short gives its last day."""
+    if period is None:
+        return day
+    return day.dt.offset_by(f"{period.count}{'mo' if period.unit == 'months' else 'd'}")
