@@ -13,7 +13,7 @@ from transforms.sources.postgresql_schema import ddl
 def server() -> Iterator[Server]:
     """A PostgreSQL server with the source tables, empty, and a role that reads them."""
     if not has_server():
-        assert "CI" not in os.environ, "no PostgreSQL server is installed; .ci/run installs it"
+        assert "CAREGAP_CI" not in os.environ, "no PostgreSQL server is installed; .ci/run installs it"
         pytest.skip("no PostgreSQL server is installed (Debian: apt-get install postgresql)")
     with running() as started:
         started.run(ddl("caregap", "caregap_reader") + f"ALTER ROLE caregap_reader PASSWORD '{READER_PASSWORD}';")

@@ -388,6 +388,7 @@ HELD = [
         ({"dispenseRequest": {"expectedSupplyDuration": {"value": 90, "unit": "days", "code": "d"}}}, "B01", 90, False),
         ({"dispenseRequest": {"expectedSupplyDuration": {"value": 2, "unit": "wk"}}}, "B01", 14, False),
         ({"dispenseRequest": {"expectedSupplyDuration": {"value": 2, "unit": "boxes"}}}, "B01", None, False),
+        ({"dispenseRequest": {"expectedSupplyDuration": {"value": 99, "unit": "a", "code": "a"}}}, "B01", None, False),
         ({"status": "entered-in-error"}, "B01", None, True),
         ({"status": "stopped", "intent": "order"}, "B01", None, False),
         ({"intent": "proposal"}, "B01", None, True),

@@ -41,7 +41,7 @@ CDM = {
     ),
     "DRUG_EXPOSURE": (
         "drug_exposure_id,person_id,drug_concept_id,drug_source_concept_id,drug_source_value,drug_exposure_start_date,"
-        "days_supply\n1,1,1503297,0,x,2020-01-02,90\n2,1,21600000,0,x,2020-01-02,\n3,1,0,0,03,2020-01-03,\n"
+        "days_supply\n1,1,1503297,0,x,2020-01-02,90\n4,1,1503297,0,x,2020-01-03,-1\n2,1,21600000,0,x,2020-01-02,\n3,1,0,0,03,2020-01-03,\n"
     ),
     "CONCEPT": (
         "concept_id,concept_name,vocabulary_id,concept_code\n201826,a,SNOMED,44054006\n45591027,b,ICD10fi,E11.9\n"
@@ -102,7 +102,10 @@ def test_every_table_becomes_its_own(tmp_path: Path) -> None:
         ("loinc", "4548-4", "48.5", "mmol/mol"),
         ("loinc", "4548-4", None, "%"),
     ]
-    assert frames["medication"].select("code_system", "code", "days_supplied").rows() == [("rxnorm", "6809", "90")]
+    assert frames["medication"].select("code_system", "code", "days_supplied").rows() == [
+        ("rxnorm", "6809", "90"),
+        ("rxnorm", "6809", None),
+    ]
     assert frames["vaccination"].select("code_system", "code").rows() == [("atc", "J07BD52"), ("cvx", "03")]
 
 
@@ -115,6 +118,7 @@ def test_what_was_not_understood_is_counted_and_never_quoted(tmp_path: Path) -> 
         assert count(source, "measurement", "MEASUREMENT without") == 1
         assert count(source, "measurement", "not a number") == 1
         assert count(source, "contact", "kind of visit") == 1
+        assert count(source, "medication", "out of range") == 1
         assert count(source, "person", "day of birth") == 2
         assert count(source, "person", "month of birth") == 1
     assert CANARY not in str(source.remarks())

@@ -8,8 +8,9 @@ import adbc_driver_manager
 import polars as pl
 import pytest
 
-from flows import settings, sources
-from schemas.errors import SourceRefused
+from flows import cli, run, settings, sources
+from schemas import policy
+from schemas.errors import PolicyRefused, SourceRefused
 from tests.sources.population import AS_OF, invented
 from tests.sources.postgresql_server import OWNER_PASSWORD, READER_PASSWORD, Server
 from tests.sources.writers import write_feed
@@ -281,6 +282,17 @@ def test_a_password_on_the_command_line_becomes_a_secret(monkeypatch: pytest.Mon
     assert sources.described("feed:/somewhere") == "feed"
 
 
+def test_the_zones_of_a_run_are_given_no_password(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(settings, "_taken", {})
+    given: list[str] = []
+    monkeypatch.setattr(run, "run_all", lambda *zones: given.extend(word for words in zones for word in words))
+    address = f"postgresql://u:{CANARY}@127.0.0.1/d"
+    assert cli.run(["run", "--source", address, "--as-of", "2026-10-31", "--data", str(tmp_path / "data")]) == 0
+    assert "postgresql://u@127.0.0.1/d" in given
+    assert CANARY not in str(given)
+    assert settings.take_secrets() == {"PGPASSWORD": CANARY}
+
+
 def test_the_environment_cannot_lead_to_another_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "_taken", {})
     monkeypatch.setenv("PGHOSTADDR", "10.0.0.1")
@@ -291,6 +303,22 @@ def test_the_environment_cannot_lead_to_another_server(monkeypatch: pytest.Monke
     sources.open_source("postgresql://u@127.0.0.1/d", AS_OF, sources.SourceOptions())
     assert not [name for name in os.environ if name.startswith("PG")]
     assert seen[0].password == CANARY
+
+
+def test_a_server_outside_the_eea_stops_the_load(tmp_path: Path) -> None:
+    text = policy.POLICY_FILE.read_text("utf-8")
+    mine = '[source.postgresql]         # region: where the server stands\nregion = "FI"'
+    assert mine in text
+    (tmp_path / "policy.toml").write_text(text.replace(mine, mine.replace("FI", "US")))
+    with pytest.raises(PolicyRefused, match=r"source\.postgresql"):
+        policy.load_policy(tmp_path / "policy.toml").in_force(AS_OF)
+
+
+def test_the_command_prints_statements_and_takes_plain_names_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["sources", "ddl", "--schema", "city"]) == 0
+    assert "CREATE TABLE city.person (" in capsys.readouterr().out
+    assert cli.run(["sources", "ddl", "--schema", "a; DROP"]) == 2
+    assert cli.run(["sources", "ddl", "--role", 'a"']) == 2
 
 
 def test_every_answer_of_libpq_has_words_of_our_own() -> None:

@@ -19,7 +19,7 @@ from transforms.sources.fhir_elements import (
     term_of,
 )
 from transforms.sources.notes import Notes
-from transforms.sources.words import count_where, terms_of
+from transforms.sources.words import OUT_OF_RANGE, count_where, terms_of, within_range
 
 _PARTIAL = "the day or the month is not told: the first of it was taken"
 _NUMBER = r"^\s*[<>]?=?\s*[-+]?\d+([.,]\d+)?\s*$"
@@ -180,13 +180,17 @@ def medication_requests(rows: pl.DataFrame, medicines: pl.DataFrame, notes: Note
     supply = field("dispenseRequest", "expectedSupplyDuration")
     unit = pl.coalesce(supply.struct.field("code"), supply.struct.field("unit")).str.to_lowercase()
     factor = unit.replace_strict(WORDS["days"], default=None, return_dtype=pl.Float64)
+    days = (supply.struct.field("value") * factor).round(0)
+    days_supplied = within_range(days, "medication", "days_supplied")
+    lost = count_where(rows, days.is_not_null() & days_supplied.is_null())
+    notes.count("medication", "days_supplied", OUT_OF_RANGE, lost)
     no_order = pl.col("intent").is_in(WORDS["intent"]["none"]) | pl.col("doNotPerform")
     return rows.select(
         *_subject("subject"),
         "code_system",
         "code",
         event_date=day_of(pl.col("authoredOn")),
-        days_supplied=(supply.struct.field("value") * factor).round(0),
+        days_supplied=days_supplied,
         is_retracted=_is_retracted("MedicationRequest", pl.col("status")) | no_order.fill_null(False),
         record_id=pl.col("id"),
     )

@@ -20,7 +20,7 @@ from transforms.sources.notes import Notes
 from transforms.sources.omop_codes import Concepts, read_concepts
 from transforms.sources.omop_files import OmopFiles
 from transforms.sources.places import Places
-from transforms.sources.words import count_where, hold_identity_codes, terms_of
+from transforms.sources.words import OUT_OF_RANGE, count_where, hold_identity_codes, terms_of, within_range
 
 _MAP: dict[str, Any] = tomllib.loads(files("transforms.sources").joinpath("omop.toml").read_text("utf-8"))
 _LOCATION = ("location_source_value", "county", "city")
@@ -197,7 +197,10 @@ class OmopSource:
                 columns["unit"] = concepts.unit()
                 coded = self._numbers_only(coded)
             else:
-                columns["days_supplied"] = pl.col("days_supply").str.replace(r"\.0+$", "")
+                days = pl.col("days_supply").str.replace(r"\.0+$", "")
+                columns["days_supplied"] = within_range(days, "medication", "days_supplied")
+                lost = count_where(coded, days.is_not_null() & columns["days_supplied"].is_null())
+                self._notes.count("medication", "days_supplied", OUT_OF_RANGE, lost)
             events = _named(coded.select("person_id", "code_system", "code", **columns), known)
             if table != "medication":
                 yield table, events

@@ -2,6 +2,10 @@
 
 import polars as pl
 
+from schemas.tables import TABLES
+
+OUT_OF_RANGE = "it is out of range and was left empty"
+
 
 def stripped(column: str) -> pl.Expr:
     """Text without blanks around it; null where nothing is left."""
@@ -30,3 +34,9 @@ def hold_identity_codes(identifiers: pl.Series) -> bool:
     """Whether most of the identifiers are written as Finnish personal identity codes are."""
     present = identifiers.drop_nulls().str.strip_chars()
     return len(present) > 0 and present.str.contains(r"(?i)^\d{6}[-+A-FU-Y]\d{3}[0-9A-Y]$").sum() * 2 > len(present)
+
+
+def within_range(number: pl.Expr, table: str, column: str) -> pl.Expr:
+    """The number where its column can hold it, else nothing: the rest of the row is none the worse for it."""
+    limits = TABLES[table].column(column)
+    return pl.when(number.cast(pl.Float64, strict=False).is_between(limits.minimum, limits.maximum)).then(number)
