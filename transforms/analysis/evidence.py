@@ -3,9 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from importlib.resources import files as package_files
 
-import duckdb
 import polars as pl
 
 from schemas.codelists import CodeList, load_codelists
@@ -14,8 +12,9 @@ from schemas.table import PERSON_NUMBER
 from schemas.tables import TABLES
 from transforms.analysis.counts import statuses_at
 from transforms.analysis.evaluation import evaluate
-from transforms.analysis.features import _coded as coded
+from transforms.analysis.features import coded
 from transforms.analysis.lake import Lake
+from transforms.analysis.selects import select_rows
 
 _CLAUSE_SCHEMA: dict[str, pl.DataType] = {
     "clause": pl.String(),
@@ -148,11 +147,7 @@ def _latest(
 
 
 def _selected(lake: Lake, part: Selected, as_of: date, people: pl.DataFrame) -> pl.DataFrame:
-    text = package_files(__package__).joinpath("sql", f"{part.name}.sql").read_text("utf-8")
-    with duckdb.connect() as connection:
-        lake.views(connection)
-        connection.register("as_of", pl.DataFrame({"as_of": [as_of], "bit": [0]}))
-        rows: pl.DataFrame = connection.sql(text).pl()
+    rows = select_rows(lake, replace(part, where=()), pl.DataFrame({"as_of": [as_of], "bit": [0]}))
     told = [name for name in rows.columns if name not in (PERSON_NUMBER, "as_of")]
     written = pl.struct(told).struct.json_encode() if told else pl.lit("{}")
     return (

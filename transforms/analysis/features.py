@@ -119,7 +119,7 @@ def _read(
         conditions.append(event_date > pl.lit(first, pl.Int32).cast(pl.Date))
     if rows.codes:
         conditions.append(
-            _coded([codelists[name] for name in rows.codes], TABLES[rows.table].column("code_system").terms)
+            coded([codelists[name] for name in rows.codes], TABLES[rows.table].column("code_system").terms)
         )
     conditions += [pl.col(column).is_in(list(values)) for column, values in rows.where]
     conditions += [~pl.col(column).is_in(list(values)).fill_null(value=False) for column, values in rows.where_not]
@@ -134,7 +134,7 @@ def _read(
     return found
 
 
-def _coded(codelists: Sequence[CodeList], systems: tuple[str, ...]) -> pl.Expr:
+def coded(codelists: Sequence[CodeList], systems: tuple[str, ...]) -> pl.Expr:
     """Rows whose code is in one of the lists. Ranges instead of prefixes let a scan skip what the order rules out."""
     code, found = pl.col("code"), []
     for system in systems:

@@ -35,7 +35,7 @@ def select_masks(
     for leaf in leaves:
         whole = Selected(leaf.name, deadlines=leaf.deadlines)
         if whole not in results:
-            results[whole] = _select(lake, whole, as_of_table).join(as_of_table, on="as_of")
+            results[whole] = select_rows(lake, whole, as_of_table).join(as_of_table, on="as_of")
         found = results[whole]
         for column, values in leaf.where:
             if column not in found.columns:
@@ -56,7 +56,8 @@ def select_text(name: str) -> str:
     return path.read_text("utf-8")
 
 
-def _select(lake: Lake, select: Selected, as_of_table: pl.DataFrame) -> pl.DataFrame:
+def select_rows(lake: Lake, select: Selected, as_of_table: pl.DataFrame) -> pl.DataFrame:
+    """Every row that a named SELECT gives for the as-of dates, whatever its columns. Raises as `select_masks` does."""
     text = select_text(select.name)
     found: pl.DataFrame | None = None
     with duckdb.connect() as connection:
