@@ -27,13 +27,15 @@ class Verdict:
     `cells` has one row per suppressed cell: its labels, `release` (its place among several), `lowest` and `highest`
     (proven bounds, null where there is no upper one), `is_exact`, `is_small` (proven to be below what is safe),
     `is_unsafe_if_exact`, and `is_told_to_member`: told, exactly or as too small for the guarantee, to somebody who is
-    counted himself. `published_unsafe` counts published cells that the rules say should be hidden.
+    counted himself. `published_unsafe` counts published cells that the rules say should be hidden; `told_groups`
+    groups in no table that tables which cut the same people differently give away.
     """
 
     cells: pl.DataFrame
     published: int
     published_unsafe: int
     guarantee: str
+    told_groups: int = 0
 
     @property
     def recovered_unsafe(self) -> int:
@@ -63,7 +65,7 @@ class Verdict:
     def broken(self) -> int:
         """Cells for which the guarantee does not hold."""
         small = self.provably_small if self.guarantee == "not_small" else 0
-        return self.recovered_unsafe + self.published_unsafe + small
+        return self.recovered_unsafe + self.published_unsafe + small + self.told_groups
 
     @property
     def holds(self) -> bool:
@@ -115,7 +117,7 @@ def attack_releases(releases: list[Release], *, tight: bool = False, processes: 
             found = list(pool.map(work, [groups[place] for place in order]))
     else:
         found = [work(groups[place]) for place in order]
-    if bad := sum(cells is None for cells in found):
+    if bad := sum(each is None for each in found):
         raise DisclosureRefused(
             "no whole counts fit the published ones: the table was changed or its rules are not these",
             "Publish it anew from its counts",
@@ -124,10 +126,11 @@ def attack_releases(releases: list[Release], *, tight: bool = False, processes: 
         )
     guarantees = {each.rules.guarantee for each in releases}
     return Verdict(
-        cells=pl.concat([cells for cells in found if cells is not None], how="diagonal").sort("release", "#place"),
+        cells=pl.concat([each[0] for each in found if each], how="diagonal").sort("release", "#place"),
         published=sum(int((each.table["status"] == "published").sum()) for each in releases),
         published_unsafe=sum(int(unsafe(each.table, each.rules).sum()) for each in releases),
         guarantee="not_small" if guarantees == {"not_small"} else "not_exact",
+        told_groups=sum(each[1] for each in found if each),
     )
 
 
@@ -143,22 +146,24 @@ def describe(verdict: Verdict) -> str:
             f"told to members    {verdict.told_to_members:>10,}",
             f"provably small     {verdict.provably_small:>10,}{small}",
             f"published, unsafe  {verdict.published_unsafe:>10,}",
+            f"groups told        {verdict.told_groups:>10,}",
             f"The guarantee {verdict.guarantee} {'holds' if verdict.holds else 'does not hold'}.",
         ]
     )
 
 
-def _attack(parts: list[Part], *, tight: bool) -> pl.DataFrame | None:
-    """Attack tables that hang together; one row per hidden cell, None where no counts fit.
+def _attack(parts: list[Part], *, tight: bool) -> tuple[pl.DataFrame, int] | None:
+    """Attack tables that hang together; one row per hidden cell, and how many groups are told. None where none fit.
 
     Where releases of one date differ, the attacker takes the boldest view of what was corrected that can be.
     """
     is_member = any(part.rules.self_contribution for part in parts)
     is_of_several = len({part.release for part in parts}) > 1
     for assume in ASSUMPTIONS if is_of_several else ASSUMPTIONS[:1]:
-        sums, places = join(parts, assume)
-        asked = np.arange(len(sums.low)) < places[-1].stop
+        sums, places, groups = join(parts, assume)
+        asked = np.arange(len(sums.low)) < groups.stop
         safe_from, must_not_be_small = np.zeros(len(asked)), np.zeros(len(asked), bool)
+        safe_from[groups] = min(part.rules.safe_from for part in parts)
         for part, place in zip(parts, places, strict=True):
             safe_from[place] = part.rules.safe_from
             must_not_be_small[place] = part.rules.guarantee == "not_small"
@@ -168,10 +173,22 @@ def _attack(parts: list[Part], *, tight: bool) -> pl.DataFrame | None:
             continue
         told = np.zeros(len(sums.low), bool)
         if is_member:
-            told = told_to_members(sums, bounds, safe_from, must_not_be_small, people=asked)
+            told = told_to_members(
+                sums, bounds, safe_from, must_not_be_small, people=np.arange(len(asked)) < places[-1].stop
+            )
         cells = [_found(part, bounds, told, place) for part, place in zip(parts, places, strict=True)]
-        return pl.concat(cells, how="diagonal")
+        return pl.concat(cells, how="diagonal"), _told_groups(parts, bounds, groups)
     return None
+
+
+def _told_groups(parts: list[Part], bounds: Bounds, groups: slice) -> int:
+    """Groups that the rules would hide if they were cells and that the tables tell, as those must not be told."""
+    low, high, rules = bounds.low[groups], bounds.high[groups], [part.rules for part in parts]
+    least = 1 if all(each.zeros_published for each in rules) else 0
+    is_small = (high < min(each.safe_from for each in rules)) & (high >= least)
+    if any(each.guarantee == "not_exact" for each in rules):
+        is_small &= low == high
+    return int(is_small.sum())
 
 
 def _found(part: Part, bounds: Bounds, told: Marks, place: slice) -> pl.DataFrame:
