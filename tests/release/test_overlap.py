@@ -71,7 +71,9 @@ WAYS = {
         correspondence=True,
     ),
     "three sides of a cube": Way(
-        product_of(a=["a1", "a2"], b=["b1", "b2"], c=["c1", "c2"]), [["a", "b"], ["b", "c"], ["a", "c"]],
+        product_of(a=["a1", "a2"], b=["b1", "b2"], c=["c1", "c2"]),
+        [["a", "b"], ["b", "c"], ["a", "c"]],
+        (("a",), ("b",), ("c",)),
     ),
     "two dimensions and one of them": Way(
         product_of(a=["a1", "a2"], b=["b1", "b2", "b3"]), [["a", "b"], ["b"]]
@@ -93,11 +95,13 @@ def table_of(way: Way, levels: list[str], counts: tuple[int, ...], spec: Spec) -
     return all_cells(frame, spec)
 
 
-@SLOW
-@given(st.sampled_from(sorted(WAYS)), st.data())
+@pytest.mark.parametrize("name", WAYS)
+@settings(SLOW, max_examples=25)
+@given(st.data())
 def test_tables_tell_together_what_all_fillings_agree_on(name: str, data: st.DataObject) -> None:
     way = WAYS[name]
-    counts = tuple(data.draw(st.lists(st.integers(0, 3), min_size=len(way.groups), max_size=len(way.groups))))
+    most = 1 if len(way.groups) > 6 else 3
+    counts = tuple(data.draw(st.lists(st.integers(0, most), min_size=len(way.groups), max_size=len(way.groups))))
     assume(sum(counts) <= (6 if len(counts) > 6 else 9))
     zeros = data.draw(st.sampled_from(["publish", "protect"]))
     specs = [make_spec([[level] for level in levels], zeros=zeros, threshold=3) for levels in way.tables]

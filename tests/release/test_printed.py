@@ -23,7 +23,9 @@ from transforms.release.printed import Printed, printed
 from transforms.release.published import Release
 from transforms.release.spec import Spec
 
-SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+SLOW = settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
 Z = 1.959963984540054
 SPEC = make_spec([["age"]], linked=True)
 WEIGHTS = {"a": 3, "b": 4, "c": 2}
