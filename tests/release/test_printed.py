@@ -9,6 +9,7 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from disclosure_cases import make_spec
@@ -19,6 +20,7 @@ from test_attack import all_cells, hide, public_rules
 
 from schemas.errors import DisclosureRefused, Refusal, UsageRefused
 from transforms.release.attack import Verdict, attack_directory, attack_releases
+from transforms.release.bounds import Sums, prove
 from transforms.release.printed import Printed, printed
 from transforms.release.published import Release
 from transforms.release.spec import Spec
@@ -419,3 +421,16 @@ def test_a_trend_is_tied_to_the_release_of_its_month() -> None:
     assert told.filter(release=1)["month"].unique().to_list() == ["2026-10"]
     with pytest.raises(UsageRefused, match="date"):
         attack_releases([Release(month, public_rules(spec)), Release(of_trend, rules)])
+
+
+def test_what_several_ranges_bound_together_has_an_end() -> None:
+    """x - y is 0 to 3 and 2y - x is 0 to 4: y ends at 7, though neither says so; z - w alone leaves both open."""
+    row, unknown = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 1, 0, 1, 2, 3])
+    factor = np.array([1.0, -1, -1, 2, 1, -1])
+    sums = Sums(row, unknown, factor, np.zeros(3), np.array([3.0, 4, 1]), np.ones(3, bool), np.zeros(4))
+    for tight in (True, False):
+        bounds = prove(sums, threshold=20, tight=tight)
+        assert np.isinf(bounds.seen_high).tolist() == [False, False, True, True]
+        assert (bounds.high < 20).tolist() == [True, True, False, False]
+    tightest = prove(sums, threshold=20, tight=True)
+    assert (tightest.high.tolist(), tightest.low.tolist()) == ([10, 7, np.inf, np.inf], [0, 0, 0, 0])
