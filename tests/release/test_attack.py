@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import DisclosureRefused, UsageRefused
-from transforms.release.attack import Verdict, attack_directory, attack_table, describe
+from transforms.release.attack import Verdict, attack_directory, attack_table, attack_tables, describe
 from transforms.release.bounds import ContradictionError, Sums, prove
 from transforms.release.protect import protect_counts, write_protected
 from transforms.release.published import Rules, rules_of
@@ -108,6 +108,47 @@ def test_what_members_are_told_is_what_all_tables_that_have_them_agree_on(
                     spec.rules.guarantee == "not_small" and may_be_large and highest is not None and highest < safe_from
                 )
                 told |= {cell} if is_exact or is_small else set()
+    rows = verdict.cells.filter("is_told_to_member").iter_rows(named=True)
+    assert {cell_of(row, dimensions, linked) for row in rows} == told
+
+
+def test_who_is_there_may_not_tell_more_than_the_public() -> None:
+    """Of two hidden counts that are 1 together, zeros hidden too, who is there tells both; if anybody is."""
+    spec = make_spec([["row"], ["column"]], zeros="protect")
+    cells = all_cells(grid(2, 2, [1, 0, 20, 30]), spec)
+    table = hide(cells, (cells["row"] != "*") & (cells["column"] != "*"))
+    rules = replace(public_rules(spec), self_contribution=True)
+    public = attack_tables([(table, rules)])
+    nobody, somebody = (attack_tables([(table, rules)], present=[cells["value"] >= least]) for least in (99, 1))
+    assert [each.recovered_unsafe for each in (public, nobody, somebody)] == [0, 0, 0]
+    assert [each.told_to_members for each in (public, nobody, somebody)] == [2, 0, 2]
+    assert [each.broken - public.broken for each in (nobody, somebody)] == [0, 2]
+
+
+@settings(SLOW, max_examples=40)
+@given(tables(), st.data())
+def test_what_those_who_are_there_are_told_is_part_of_what_members_might_be(
+    case: tuple[pl.DataFrame, Spec], data: st.DataObject
+) -> None:
+    counts, spec = case
+    cells = all_cells(counts, spec)
+    may_hide = pl.Series([True] * cells.height) if spec.rules.zeros == "protect" else cells["value"] > 0
+    wish = data.draw(st.lists(st.booleans(), min_size=cells.height, max_size=cells.height))
+    table = hide(cells, may_hide & pl.Series(wish))
+    assume((table["status"] == "suppressed").any())
+    rules = replace(public_rules(spec), self_contribution=True)
+    dimensions, linked = [list(levels) for levels in spec.dimensions], spec.eligible is not None
+    arguments = table.to_dicts(), dimensions, linked, asdict(spec.rules)
+    truth, safe_from = possible_values(*arguments), spec.rules.threshold + 1
+    there = {cell_of(row, dimensions, linked) for row in cells.to_dicts() if row["value"] >= 1}
+    told = set()
+    for member in truth.keys() & there:
+        for cell, (lowest, highest) in possible_values(*arguments, member).items():
+            is_exact = lowest == highest and lowest < safe_from and truth[cell][0] != truth[cell][1]
+            may_be_large = truth[cell][1] is None or truth[cell][1] >= safe_from
+            is_small = spec.rules.guarantee == "not_small" and may_be_large
+            told |= {cell} if is_exact or (is_small and highest is not None and highest < safe_from) else set()
+    verdict = attack_tables([(table, rules)], present=[cells["value"] >= 1])
     rows = verdict.cells.filter("is_told_to_member").iter_rows(named=True)
     assert {cell_of(row, dimensions, linked) for row in rows} == told
 

@@ -16,11 +16,12 @@ from disclosure_cases import grid, make_spec
 from disclosure_oracle import agreeing, cell_of
 
 from schemas.errors import DisclosureRefused
-from transforms.release.attack import attack_tables
+from transforms.release.attack import attack_releases, attack_tables
 from transforms.release.ledger import record
 from transforms.release.page_figures import GROUP, figures
+from transforms.release.printed import printed
 from transforms.release.protect import Protected, protect_counts
-from transforms.release.published import rules_of
+from transforms.release.published import Release, rules_of
 from transforms.release.spec import Spec
 from transforms.release.witnesses import verify_witnesses
 
@@ -217,6 +218,90 @@ def test_a_second_banding_cuts_a_band_in_two() -> None:
     assert told([(second.table, second_spec)]) == []
     assert holds((first.table, first), (second.table, second))
     assert not holds((first.table, first), (naive, second))
+
+
+AGES = pl.DataFrame(
+    {
+        "broad": ["0-17", "0-17", "18-64", "65-"],
+        "school": ["0-14", "15-64", "15-64", "65-"],
+        "gap": [8, 2, 20, 9],
+    }
+)
+
+
+def test_a_second_banding_that_does_not_nest_leaves_the_difference() -> None:
+    """10 below 18 and 8 below 15: each table by itself needs nothing hidden, and two of 15 to 17 are told."""
+    one, other = make_spec([["broad"]]), make_spec([["school"]])
+    cuts = [AGES.group_by(name, maintain_order=True).agg(pl.col("gap").sum()) for name in ("broad", "school")]
+    first, naive = protect_counts(cuts[0], one), protect_counts(cuts[1], other)
+    assert first.table["value"].null_count() == naive.table["value"].null_count() == 0
+    fits = {
+        middle
+        for young, middle, grown in product(range(40), repeat=3)
+        if young + middle == 10 and middle + grown == 22 and young == 8
+    }
+    assert fits == {2}
+    assert not holds((first.table, first), (naive.table, naive))
+    # ours is refused, or holds together with what is out already
+    try:
+        second = next_to(first, cuts[1], other)
+    except DisclosureRefused as refusal:
+        if refusal.exit_code != 13:
+            raise
+    else:
+        assert holds((first.table, first), (second.table, second))
+
+
+def test_a_change_since_last_month_gives_last_months_count() -> None:
+    """Last month 3 was hidden beside 6; this month nothing needs to be, and the change of each area is printed."""
+    counts = [pl.DataFrame({"area": ["1", "2", "3"], "gap": gap}) for gap in ([3, 6, 7], [8, 9, 7])]
+    spec = make_spec([["area"]])
+    before, now = (protect_counts(each, spec) for each in counts)
+    assert told([(before.table, spec), (now.table, spec)]) == []
+
+    def both(figures: list[tuple[str, str, str, str]]) -> list[Release]:
+        frame = pl.DataFrame(figures, schema=["area", "kind", "figure", "since"], orient="row")
+        changes = printed(frame, {"kinds": {"change": {"figure": "change"}}}, ("area",))
+        rules = [rules_of(each.certificate) for each in (before, now)]
+        return [Release(before.table, rules[0], "2026-09-30"), Release(now.table, rules[1], "2026-10-31", changes)]
+
+    def grew(by: int) -> Callable[..., bool]:
+        return lambda old, new: new[(("1",),)] - old[(("1",),)] == by
+
+    assert (0, (("1",),), 3) in told([(before.table, spec), (now.table, spec)], grew(5))
+    assert not attack_releases(both([("1", "change", "5", "2026-09-30")])).holds
+    # ours prints a change where both counts are published
+    shown = before.table.filter(status="published").join(now.table.filter(status="published"), on="area")
+    ours = [
+        (area, "change", str(new - old), "2026-09-30")
+        for area, old, new in shown.select("area", "value", "value_right").iter_rows()
+    ]
+    assert len(ours) == 2
+    assert attack_releases(both(ours)).holds
+
+
+def test_a_rate_printed_beside_hidden_counts_gives_them_away() -> None:
+    counts = pl.DataFrame({"area": ["1", "2", "3"], "gap": [3, 6, 20], "eligible": [37, 36, 90]})
+    spec = make_spec([["area"]], linked=True)
+    protected = protect_counts(counts, spec)
+    rules = rules_of(protected.certificate)
+    kinds = {"rounding": "half_up", "kinds": {"percent": {"figure": "share", "per": 100}}}
+    table = primary_only(counts, spec).with_columns(
+        value=pl.when(pl.col("area").is_in(["1", "2"]) & (pl.col("measure") != "eligible"))
+        .then(None)
+        .otherwise("value")
+    )
+    table = table.with_columns(
+        status=pl.when(pl.col("value").is_null()).then(pl.lit("suppressed")).otherwise(pl.lit("published"))
+    )
+    assert attack_releases([Release(table, rules)]).holds
+    rates = printed(pl.DataFrame({"area": ["1"], "kind": ["percent"], "figure": ["8.1"]}), kinds, ("area",))
+    fits = [gap for gap in range(1, 38) if 8.05 <= 100 * gap / 37 < 8.15]
+    assert fits == [3]
+    assert not attack_releases([Release(table, rules, printed=rates)]).holds
+    # ours prints what follows from published counts
+    city = printed(pl.DataFrame({"area": ["*"], "kind": ["percent"], "figure": ["17.8"]}), kinds, ("area",))
+    assert attack_releases([Release(protected.table, rules, printed=city)]).holds
 
 
 def test_hierarchies_that_share_leaves_tell_each_others_hidden_leaves() -> None:

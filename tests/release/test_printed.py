@@ -9,6 +9,7 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from disclosure_cases import make_spec
@@ -19,11 +20,14 @@ from test_attack import all_cells, hide, public_rules
 
 from schemas.errors import DisclosureRefused, Refusal, UsageRefused
 from transforms.release.attack import Verdict, attack_directory, attack_releases
+from transforms.release.bounds import Sums, prove
 from transforms.release.printed import Printed, printed
 from transforms.release.published import Release
 from transforms.release.spec import Spec
 
-SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+SLOW = settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
 Z = 1.959963984540054
 SPEC = make_spec([["age"]], linked=True)
 WEIGHTS = {"a": 3, "b": 4, "c": 2}
@@ -417,3 +421,24 @@ def test_a_trend_is_tied_to_the_release_of_its_month() -> None:
     assert told.filter(release=1)["month"].unique().to_list() == ["2026-10"]
     with pytest.raises(UsageRefused, match="date"):
         attack_releases([Release(month, public_rules(spec)), Release(of_trend, rules)])
+
+
+def test_what_several_ranges_bound_together_has_an_end() -> None:
+    """x - y is 0 to 3 and 2y - x is 0 to 4: y ends at 7, though neither says so; z - w alone leaves both open."""
+    row, unknown = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 1, 0, 1, 2, 3])
+    factor = np.array([1.0, -1, -1, 2, 1, -1])
+    sums = Sums(row, unknown, factor, np.zeros(3), np.array([3.0, 4, 1]), np.ones(3, bool), np.zeros(4))
+    for tight in (True, False):
+        bounds = prove(sums, threshold=20, tight=tight)
+        assert np.isinf(bounds.seen_high).tolist() == [False, False, True, True]
+        assert (bounds.high < 20).tolist() == [True, True, False, False]
+    tightest = prove(sums, threshold=20, tight=True)
+    assert (tightest.high.tolist(), tightest.low.tolist()) == ([10, 7, np.inf, np.inf], [0, 0, 0, 0])
+
+
+def test_a_share_is_of_somebody() -> None:
+    spec = make_spec([["age"]], linked=True, zeros="protect")
+    hidden = {(age, measure) for age in "ab" for measure in ("gap", "closed", "eligible")}
+    table = hide_measures(rows_of(a=(2, 4), b=(9, 30)), spec, hidden)
+    rows = attack(with_figures(table, spec, [("a", "share", "50.0")], "nearest")).cells.filter(age="a")
+    assert dict(rows.select("measure", "lowest").iter_rows()) == {"gap": 1, "closed": 1, "eligible": 2}

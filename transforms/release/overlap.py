@@ -58,18 +58,27 @@ def atoms(
 ) -> tuple[tuple[Places, Places, Numbers], int]:
     """Equations that make the inner cells of each table sums of smallest groups, and how many groups there are.
 
-    The groups are cells from `extra` on. Raises DisclosureRefused where it cannot be said which there are.
+    The groups are cells from `extra` on: the smallest ones, and their sums over each dimension, for these are groups of
+    people too whether a table has them or not. Raises DisclosureRefused where it cannot be said which there are.
     """
-    frame = pl.DataFrame({"#measure": ["gap", "closed"] if sum(rules.linked for _, rules in tables) > 1 else ["gap"]})
+    measures = pl.DataFrame(
+        {"#measure": ["gap", "closed"] if sum(rules.linked for _, rules in tables) > 1 else ["gap"]}
+    )
     classes = _classes(tables, correspondence)
-    groups = [_groups(cuts, correspondence) for cuts in classes]
-    size = int(np.prod([each.height for each in (frame, *groups)], dtype=np.float64))
+    groups = [measures, *(_groups(cuts, correspondence) for cuts in classes)]
+    shape = [each.height + (each.height > 1) for each in groups]
+    size = int(np.prod(shape, dtype=np.float64))
     if size > MOST_ATOMS:
         _refuse("the tables of the same people have too many groups in common to prove anything of them", size)
-    for each in groups:
-        frame = frame.join(each, how="cross")
-    frame = frame.with_row_index("#atom")
-    rows, row, cell, factor = 0, [], [], []
+    number_of = np.arange(size).reshape(shape)
+    rows, row, cell, factor = _sums_of_groups(number_of, extra)
+    frame = measures.clear()
+    for place, each in enumerate(groups):
+        first = shape[place] - each.height
+        each = each.with_columns(pl.Series(f"#{place}", np.arange(first, shape[place])))
+        frame = frame.join(each, how="cross") if place else each
+    inmost = number_of[tuple(frame[f"#{place}"].to_numpy() for place in range(len(groups)))]
+    frame = frame.with_columns(pl.Series("#atom", inmost))
     for number, (table, rules) in enumerate(tables):
         names = {cut.leaf: f"{number} {cut.leaf}" for cuts in classes for cut in cuts if cut.table == number}
         measure = pl.col("measure") if rules.linked else pl.lit("gap")
@@ -91,7 +100,20 @@ def atoms(
     all_rows = np.concatenate(row).astype(np.int64)
     order = np.argsort(all_rows, kind="stable")
     entries = all_rows[order], np.concatenate(cell).astype(np.int64)[order], np.concatenate(factor)[order]
-    return entries, frame.height
+    return entries, size
+
+
+def _sums_of_groups(number: Places, extra: int) -> tuple[int, list[Places], list[Places], list[Numbers]]:
+    """How many sums tie the groups, and their entries: along each axis the first is the sum of the others."""
+    rows, row, cell, factor = 0, list[Places](), list[Places](), list[Numbers]()
+    for axis in range(number.ndim):
+        along = np.moveaxis(number, axis, 0).reshape(number.shape[axis], -1)
+        if len(along) > 1:
+            row.append(np.tile(np.arange(along.shape[1]), len(along)) + rows)
+            cell.append(along.ravel() + extra)
+            factor.append(np.repeat(np.where(np.arange(len(along)) == 0, 1.0, -1.0), along.shape[1]))
+            rows += along.shape[1]
+    return rows, row, cell, factor
 
 
 def _classes(tables: Sequence[tuple[pl.DataFrame, Rules]], correspondence: pl.DataFrame | None) -> list[list[Cut]]:

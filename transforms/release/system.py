@@ -127,10 +127,11 @@ def _same_count(parts: list[Part]) -> list[list[int]]:
     return [cluster for clusters in alike.values() for cluster in clusters if len(cluster) > 1]
 
 
-def join(parts: list[Part], assume: str) -> tuple[Sums, list[slice]]:
+def join(parts: list[Part], assume: str) -> tuple[Sums, list[slice], slice]:
     """One system of all the parts, and where the hidden cells of each lie among its unknowns, which come first.
 
-    Raises DisclosureRefused where a figure is printed over hidden counts that cannot be read.
+    Then come the groups that cuts which do not nest have in common; the last slice has them. Raises DisclosureRefused
+    where a figure is printed over hidden counts that cannot be read.
     """
     together, more = tie(parts, assume)
     cells = pl.concat([part.table.select("value", "#hidden") for part in parts])
@@ -163,7 +164,7 @@ def join(parts: list[Part], assume: str) -> tuple[Sums, list[slice]]:
         )
         basis = np.append(together.basis, np.ones(len(told.least), bool))
         sums = _sums(all_rows, np.append(np.zeros(len(together.basis)), room), basis, hidden, value, low)
-    return sums, [slice(*ends[place : place + 2]) for place in range(len(parts))]
+    return sums, [slice(*ends[place : place + 2]) for place in range(len(parts))], slice(ends[-1], ends[-1] + more)
 
 
 def _more(number: int, hidden: Marks, value: Numbers, low: Numbers) -> tuple[Marks, Numbers, Numbers]:
