@@ -135,7 +135,12 @@ class Search:
         self._place = np.full(len(value), -1)
         self._place[system.cells] = np.arange(self._size)
         size, model = self._size, highspy.Highs()
-        for name, setting in (("output_flag", False), ("threads", 1), ("mip_max_nodes", NODES), ("mip_max_improving_sols", 1)):
+        for name, setting in (
+            ("output_flag", False),
+            ("threads", 1),
+            ("mip_max_nodes", NODES),
+            ("mip_max_improving_sols", 1),
+        ):
             model.setOptionValue(name, setting)
         model.addVars(3 * size, np.zeros(3 * size), np.full(3 * size, highspy.kHighsInf))
         model.changeColsCost(2 * size, np.arange(size, 3 * size, dtype=np.int32), np.ones(2 * size))
