@@ -174,7 +174,8 @@ class Search:
             return None, self._model.getModelStatus() in INFEASIBLE
         is_whole = np.abs(near - np.rint(near)) < NEAR
         kept = np.where(is_whole, np.rint(near), lowest), np.where(is_whole, np.rint(near), highest)
-        for bounds in (kept, (lowest, highest)):
+        beside = np.maximum(np.floor(near) - 1, lowest), np.minimum(np.ceil(near) + 1, highest)
+        for bounds in (kept, beside, (lowest, highest)):
             found = self._run(bounds, WHOLE)
             if found is not None and (checked := self._checked(found, lowest, highest)) is not None:
                 return checked, False
