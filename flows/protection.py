@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
-from schemas.errors import DisclosureRefused
-from transforms.release import attack, witnesses
+from schemas.errors import DisclosureRefused, KeyUnavailable, UsageRefused
+from transforms.release import attack, attack_values, witnesses
+from transforms.release.methods import CellKey
 from transforms.release.protect import describe, protect_counts, write_protected
 from transforms.release.spec import load_spec
 from transforms.release.tables import read_counts
@@ -13,22 +14,45 @@ from transforms.release.tables import read_counts
 def protect_file(counts: Path, spec_file: Path, out: Path) -> str:
     """Protect the counts of a CSV file as a spec says, into a folder; returns the figures for a terminal."""
     spec = load_spec(spec_file)
-    protected = protect_counts(read_counts(counts, spec), spec, processes=os.cpu_count() or 1)
+    secret = _cell_key() if isinstance(spec.method, CellKey) else None
+    protected = protect_counts(read_counts(counts, spec), spec, processes=os.cpu_count() or 1, secret=secret)
     write_protected(protected, out)
     return f"{describe(protected.figures)}\nwritten to           {out}"
 
 
-def attack_release(*directories: Path) -> attack.Verdict:
+def _cell_key() -> bytes:
+    """The secret of the cell keys. Raises KeyUnavailable where the file is not there or others may read it."""
+    name = os.environ.get("CAREGAP_CELL_KEY_FILE")
+    if name is None:
+        next_step = "Name a file of mode 0600 that holds it in CAREGAP_CELL_KEY_FILE, the same for every release"
+        raise KeyUnavailable("cell keys need a secret", next_step)
+    try:
+        with Path(name).open("rb") as file:
+            if os.fstat(file.fileno()).st_mode & 0o077:
+                raise KeyUnavailable("others may read the file with the secret of the cell keys", "chmod 600 it")
+            return file.read().strip()
+    except OSError:
+        failed = KeyUnavailable("the file with the secret of the cell keys cannot be read", "Correct its name")
+    raise failed
+
+
+def attack_release(*directories: Path) -> attack.Verdict | attack_values.Verdict:
     """What an attacker proves from the public files in folders, the earliest release first."""
+    if any(attack_values.has_changed_counts(directory) for directory in directories):
+        if len(directories) > 1:
+            raise UsageRefused("tables of changed counts are attacked one by one", "Give one folder")
+        return attack_values.attack_directory(*directories)
     return attack.attack_directory(*directories, processes=os.cpu_count() or 1)
 
 
-def describe_attack(verdict: attack.Verdict) -> str:
+def describe_attack(verdict: attack.Verdict | attack_values.Verdict) -> str:
     """The verdict in a few lines, for a terminal."""
+    if isinstance(verdict, attack_values.Verdict):
+        return attack_values.describe(verdict)
     return attack.describe(verdict)
 
 
-def must_hold(verdict: attack.Verdict) -> None:
+def must_hold(verdict: attack.Verdict | attack_values.Verdict) -> None:
     """Raise DisclosureRefused where a guarantee does not hold."""
     if not verdict.holds:
         raise DisclosureRefused(
@@ -41,4 +65,6 @@ def must_hold(verdict: attack.Verdict) -> None:
 
 def verify_witnesses(*directories: Path) -> str:
     """Check the proof that came with tables, without a solver; returns what it shows for a terminal."""
+    if any(attack_values.has_changed_counts(directory) for directory in directories):
+        raise UsageRefused("a table of changed counts has no witnesses", "Attack it instead: caregap attack DIR")
     return witnesses.describe(witnesses.verify_directory(*directories))

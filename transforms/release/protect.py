@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from schemas.errors import DisclosureRefused, UsageRefused
-from transforms.release import attack, published
+from transforms.release import attack, perturb, published
 from transforms.release.harm import Outcome, costs_in_words, costs_of, figures_of, harm_of, outcome
 from transforms.release.ledger import Record, earlier_tables
 from transforms.release.linear import Amounts
@@ -47,24 +47,35 @@ class Protected:
     every reason. `certificate` is public too. `decisions` is confidential: one row per cell with its count, its
     `decision` and `unsafe_as`. So are the `witnesses`, changes of the true table that show that the guarantee holds:
     one row per `witness` and `cell` (its row in the table, from 0) with its `change`; and the `figures`, exact where
-    the certificate withholds them.
+    the certificate withholds them. Where every count is changed instead, there are no witnesses.
     """
 
     table: pl.DataFrame
     certificate: dict[str, Any]
     decisions: pl.DataFrame
-    witnesses: pl.DataFrame
     figures: dict[str, Any]
+    witnesses: pl.DataFrame | None = None
 
 
-def protect_counts(counts: pl.DataFrame, spec: Spec, processes: int = 1, earlier: Sequence[Record] = ()) -> Protected:
+def protect_counts(
+    counts: pl.DataFrame,
+    spec: Spec,
+    processes: int = 1,
+    earlier: Sequence[Record] = (),
+    secret: bytes | None = None,
+) -> Protected:
     """Protect a table of inner cells; one row per inner cell. The result is the same for any number of processes.
 
     `earlier` are the releases of the same cells, the earliest first: what they told is known, what they hid stays
-    hidden, and their unsafe cells stay protected. Raises UsageRefused or DisclosureRefused where the counts are no such
+    hidden, and their unsafe cells stay protected. The spec may ask for another method, which changes every count;
+    cell keys need a `secret`. Raises UsageRefused or DisclosureRefused where the counts are no such
     table, and DisclosureRefused where nothing is left to publish, where earlier releases and this one together tell an
     unsafe cell whatever is hidden, or where the auditor finds the guarantee broken.
     """
+    if spec.method is not None:
+        if earlier:
+            raise UsageRefused("earlier releases of the date were suppressed", "Keep to suppression, or to a new date")
+        return Protected(*perturb.perturb_counts(counts, spec, spec.method, secret))
     began = time.monotonic()
     blocks = build_blocks(counts, spec)
     same, sums = populations(blocks, spec), parts(blocks, spec)
@@ -99,10 +110,10 @@ def protect_counts(counts: pl.DataFrame, spec: Spec, processes: int = 1, earlier
     figures |= {"seconds": round(time.monotonic() - began, 2)}
     certificate = rules | figures | _withheld(figures)
     start = np.cumsum([0, *(len(block.value) for block in blocks)])
-    protected = Protected(table, certificate, decisions, _witnesses(groups, answers, start), figures)
+    witnesses = _witnesses(groups, answers, start)
     _must_hold(verdict)
-    verify_witnesses(table, published.rules_of(rules), decisions, protected.witnesses)
-    return protected
+    verify_witnesses(table, published.rules_of(rules), decisions, witnesses)
+    return Protected(table, certificate, decisions, figures, witnesses)
 
 
 def verify(protected: Protected, processes: int = 1) -> attack.Verdict:
@@ -147,6 +158,8 @@ def confidential_files(protected: Protected) -> dict[str, bytes]:
     """What stays with whoever made the table: the decision on each cell, the witnesses and the exact figures."""
     files = {}
     for name, frame in ((DECISIONS_FILE, protected.decisions), (WITNESSES_FILE, protected.witnesses)):
+        if frame is None:
+            continue
         parquet = io.BytesIO()
         frame.write_parquet(parquet)
         files[Path(name).name] = parquet.getvalue()
@@ -155,6 +168,8 @@ def confidential_files(protected: Protected) -> dict[str, bytes]:
 
 def describe(figures: dict[str, Any]) -> str:
     """The figures, exact or as the certificate has them, in a few lines for a terminal."""
+    if "method" in figures:
+        return perturb.describe(figures)
     lines = {
         "cells": "cells",
         "unsafe, suppressed": "primary",

@@ -9,6 +9,7 @@ from typing import Any, Literal, NoReturn
 
 from schemas.errors import UsageRefused
 from schemas.policy import Disclosure
+from transforms.release.methods import METHOD_RULES, Method, method_of
 
 SUMMED = "*"
 """Stands in a level column where the cell is summed over that level."""
@@ -30,7 +31,8 @@ class Spec:
 
     What hiding a cell costs grows with its value, `people_per_cell` people as much as one more cell (as many as a usual
     safe cell has where it is None), and with its `standing`: the product of a factor for each dimension's level, the
-    total first; all alike where a dimension has none. `bound` says how hard to look for the least possible.
+    total first; all alike where a dimension has none. `bound` says how hard to look for the least possible. With a
+    `method` nothing is hidden, and every count is published changed.
     """
 
     count: str
@@ -44,6 +46,7 @@ class Spec:
     standing: tuple[tuple[float, ...], ...] = ()
     people_per_cell: float | None = None
     bound: Literal["none", "quick", "full"] = "quick"
+    method: Method | None = None
 
     @property
     def safe_from(self) -> int:
@@ -98,6 +101,7 @@ def spec_from(raw: dict[str, Any]) -> Spec:
         standing=tuple(_standing(part) for part in dimensions),
         people_per_cell=_people_per_cell(raw.get("costs", {})),
         bound=_bound(raw["rules"]),
+        method=method_of(raw["rules"], _refuse),
     )
     columns = [*spec.labels, *spec.counts]
     if len(set(columns)) < len(columns):
@@ -117,6 +121,13 @@ def spec_from(raw: dict[str, Any]) -> Spec:
         _refuse("a published zero tells the other count where everybody knows who is eligible", 'Set zeros = "protect"')
     if spec.parts and len(spec.by) != 1:
         _refuse("[[sum]] adds up values of the one column in by", "Name that column in by")
+    if spec.method is not None and (spec.parts or spec.self_contribution or spec.public_eligible):
+        _refuse("[[sum]], self_contribution and public_eligible go with suppression only", "Leave them out, or method")
+    if spec.rules.guarantee == "not_small" and spec.method is not None and spec.method.reach < spec.safe_from:
+        _refuse(
+            "a count that is changed by so little is proven to be small where 0 is published",
+            "Set a base above the threshold, or a deviation of at least the threshold, or ask for not_exact",
+        )
     return spec
 
 
@@ -171,6 +182,7 @@ def _rules(raw: Any) -> Disclosure:
             "guarantee",
             "effort",
             "bound",
+            *METHOD_RULES,
             "self_contribution",
             "public_eligible",
         ),
