@@ -15,9 +15,10 @@ from flows.version import code_version
 from flows.zone import zone_flow, zone_task
 from schemas.areas import MAJOR, UNKNOWN_AREA
 from schemas.errors import UsageRefused
-from schemas.indicators import load_indicators
+from schemas.indicators import Indicator, age_reach, load_indicators
 from schemas.policy import load_policy
 from transforms.release.datapackage import sha256
+from transforms.release.figures import derived_figures, describe_derived
 from transforms.release.ledger import recall
 from transforms.release.page import Release
 from transforms.release.protect import confidential_files, describe, protect_counts
@@ -50,15 +51,23 @@ def protect(data: str, as_of: str, months: int, release_id: str) -> dict[str, An
     )
     known = load_indicators()
     indicators = [known[name] for name in about["indicators"]]
-    files = public_files(
-        protected.table.write_csv().encode(), protected.table, areas, indicators, protected.certificate, release
-    )
+    own, ages = protected.table.filter(pl.col("as_of") == as_of), {one.id: _ages(one) for one in indicators}
+    certificate = protected.certificate | {"derived": describe_derived(own, ages)}
+    derived = derived_figures(own, areas, ages)
+    text = protected.table.write_csv().encode()
+    files = public_files(text, protected.table, areas, indicators, certificate, release, derived)
     inputs = {name: about[name] for name in ("load", "source", "lake", "policy_version", "code_version", "indicators")}
     inputs |= {"release_policy_version": policy.version, "singling_out": about.get("singling_out", [])}
     build_candidate(
         layout.candidates / release_id, files, confidential_files(protected), release, inputs, built_by=audit.account()
     )
-    return protected.certificate
+    return certificate
+
+
+def _ages(indicator: Indicator) -> tuple[int, int | None]:
+    """Ages in completed years that an indicator is about: from, and below."""
+    low, high = age_reach(indicator.population)
+    return low // 12, None if high is None else -(-high // 12)
 
 
 @zone_flow("caregap-release")

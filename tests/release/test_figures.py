@@ -166,10 +166,10 @@ def check(figures, table, earlier=None):
         assert row["status"] == status, row
         if status == "published":
             decimals = KINDS[row["kind"]]
-            assert len(row["value"].partition(".")[2]) == decimals
-            assert abs(float(row["value"]) - expected) <= 0.5 * 10**-decimals + 1e-7, row
+            assert len(row["figure"].partition(".")[2]) == decimals
+            assert abs(float(row["figure"]) - expected) <= 0.5 * 10**-decimals + 1e-7, row
         else:
-            assert row["value"] is None
+            assert row["figure"] is None
         statuses.append((row["kind"], status))
     return set(statuses)
 
@@ -220,8 +220,8 @@ def test_no_figure_depends_on_a_hidden_count(seed):
     fewer = derived_figures(table, AREAS, AGES)
     both = FIGURES.join(fewer, on=[*GROUP, "kind"], how="full", coalesce=True, suffix="_fewer", validate="1:1")
     assert both.height == FIGURES.height == fewer.height
-    given = both.filter(pl.col("value_fewer").is_not_null())
-    assert given["value"].equals(given["value_fewer"].alias("value"))
+    given = both.filter(pl.col("figure_fewer").is_not_null())
+    assert given["figure"].equals(given["figure_fewer"].alias("figure"))
     assert fewer.filter(status="suppressed").height > FIGURES.filter(status="suppressed").height
     check(fewer, table)
 
@@ -278,4 +278,4 @@ def test_halves_are_rounded_up(gap, eligible, printed):
     rows = [("CG01", "*", "*", "*", "*", m, v, "published") for m, v in (("gap", gap), ("eligible", eligible))]
     table = pl.DataFrame(rows, schema=[*GROUP, "measure", "value", "status"], orient="row")
     found = derived_figures(table, AREAS, {})
-    assert found.filter(kind="rate")["value"].item() == printed
+    assert found.filter(kind="rate")["figure"].item() == printed

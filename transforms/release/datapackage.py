@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from transforms.release.figures import DERIVED_FILE, KINDS
 from transforms.release.page import IndicatorText, Release
 from transforms.release.page_figures import GROUP
 
@@ -76,6 +77,7 @@ def describe_release(
             _resource("table", "table.csv", files, _table_schema(indicators)),
             _resource("table-parquet", "table.parquet", files, _table_schema(indicators)),
             _resource("areas", "areas.csv", files, _areas_schema()),
+            *([_resource("derived", DERIVED_FILE, files, _derived_schema())] if DERIVED_FILE in files else []),
         ],
     }
     return (json.dumps(package, indent=2, ensure_ascii=False) + "\n").encode()
@@ -133,6 +135,18 @@ def _table_schema(indicators: Sequence[IndicatorText]) -> dict[str, Any]:
         _closed("status", "Status", "Whether the count is published or subject to secrecy.", "published suppressed"),
     ]
     return {"fields": fields, "missingValues": [""], "primaryKey": ["as_of", *GROUP, "measure"]}
+
+
+def _derived_schema() -> dict[str, Any]:
+    texts = {
+        "as_of": "Date of the figure.",
+        **{name: text for name, (_, text) in _GROUP_FIELDS.items()},
+        "kind": "What is told of the group: " + ", ".join(KINDS) + ".",
+        "figure": "The figure as it is printed; empty where it is not given. certificate.json says how it follows.",
+        "status": "published; suppressed, undefined or too_few where the figure is not given.",
+    }
+    fields = [{"name": name, "type": "string", "description": text} for name, text in texts.items()]
+    return {"fields": fields, "missingValues": [""], "primaryKey": ["as_of", *GROUP, "kind"]}
 
 
 def _closed(name: str, title: str, text: str, terms: str) -> dict[str, Any]:

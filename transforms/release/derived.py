@@ -15,6 +15,7 @@ import polars as pl
 
 from schemas.errors import DisclosureRefused, UsageRefused
 from transforms.release.bounds import Marks, Numbers, Places
+from transforms.release.inputs import follow_from_published
 from transforms.release.printed import CHANGE, DERIVED_FILE, INTERVALS, OTHER, RATIO, Kind, span
 from transforms.release.published import SUMMED, Part, same_date
 
@@ -181,6 +182,7 @@ def _read(cells: _Cells, parts: Sequence[Part], start: Places, number: int, kind
     rows = rows.join(own, on=labels, how="left", maintain_order="left")
     if rows["gap"].is_null().any():
         _refuse("a figure is of no cell of the table", rows["gap"].null_count())
+    rows = rows.filter(~follow_from_published(rows, own, cells.hidden, kind, part))
     if kind.figure in ("share", *INTERVALS):
         for gap, eligible, text in rows.select("gap", "eligible", "figure").iter_rows():
             if not (cells.hidden[gap] or cells.hidden[eligible]):
@@ -263,7 +265,8 @@ def _over_bands(cells: _Cells, part: Part, own: pl.DataFrame, kind: Kind, rows: 
         if others
         else rows.with_row_index("#figure").join(both, how="cross")
     )
-    whole = Fraction(sum(kind.weights.values())) if kind.weights else Fraction(1)
+    weights = kind.weights_of(part.key)
+    whole = Fraction(sum(weights.values())) if weights else Fraction(1)
     reference = kind.reference
     if kind.figure == RATIO and reference is None:
         city = both.filter(pl.col(name) == SUMMED for name in others)
@@ -273,7 +276,7 @@ def _over_bands(cells: _Cells, part: Part, own: pl.DataFrame, kind: Kind, rows: 
                 _refuse("what is expected follows from a hidden count of the whole city", rows.height)
             people = int(cells.value[eligible])
             reference[band] = Fraction(int(cells.value[gap]), people) if people else Fraction(0)
-    known = reference if kind.figure == RATIO else kind.weights
+    known = reference if kind.figure == RATIO else weights
     if known is None or set(both["band"]) - set(known):
         raise UsageRefused("a band has no weight or no reference", "Correct it", table="certificate.json")
     for (_,), some in joined.partition_by("#figure", as_dict=True, maintain_order=True).items():

@@ -1,7 +1,7 @@
 """The public file derived.csv: figures that follow from the published cells of a protected table and public registers.
 
 One row per indicator, group that a page shows and kind. With gap g and eligible e of the group, G and E of the whole
-city, and the group's residents r in areas.csv, `value` is printed with the decimals of KINDS, rounded half up:
+city, and the group's residents r in areas.csv, `figure` is printed with the decimals of KINDS, rounded half up:
 
 | kind | figure |
 |---|---|
@@ -16,7 +16,7 @@ city, and the group's residents r in areas.csv, `value` is printed with the deci
 
 Each needs all its cells to be published: g and e; for the standardised rate those of every age band that has a weight;
 for the ratio g, e of every age band, and the city's g and e of every age band. Where one is hidden the figure is not
-given, so that no figure depends on a hidden count. `status` is `published`; or, without a value, `suppressed` where a
+given, so that no figure depends on a hidden count. `status` is `published`; or, without a figure, `suppressed` where a
 cell is hidden, `undefined` where nobody is in a group or an age band that it divides by, `too_few` where a standardised
 rate has fewer than 10 gaps.
 
@@ -68,7 +68,7 @@ Ages = tuple[int, int | None]
 def derived_figures(
     table: pl.DataFrame, areas: pl.DataFrame, ages: Mapping[str, Ages], earlier: pl.DataFrame | None = None
 ) -> pl.DataFrame:
-    """One row per indicator, group that a page shows, and kind: `value` as printed text, and `status`.
+    """One row per indicator, group that a page shows, and kind: `figure` as printed text, and `status`.
 
     `table` is a protected table, `ages` by indicator, `earlier` a protected table of the same indicators at an earlier
     date, a look-back of 12 months or more before. Raises DisclosureRefused where a table is not what figures can be
@@ -86,7 +86,7 @@ def derived_figures(
     return (
         pl.concat(pieces)
         .sort("order", kind_order)
-        .select(*GROUP, "kind", value=pl.when(given).then(_printed()), status="status")
+        .select(*GROUP, "kind", figure=pl.when(given).then(_printed()), status="status")
     )
 
 
@@ -121,9 +121,10 @@ def describe_derived(table: pl.DataFrame, ages: Mapping[str, Ages]) -> dict[str,
     }
     of_bands = table.filter(pl.col("age_band") != TOTAL).select("indicator", "age_band").unique(maintain_order=True)
     of_bands = of_bands.filter(pl.len().over("indicator") > 1)
+    weights = {"level": "age_band", "weights": _weights(of_bands, ages)}
     by_age: dict[str, dict[str, Any]] = {
-        "standardised": {"level": "age_band", "weights": _weights(of_bands, ages)},
-        "ratio": {"level": "age_band"},
+        **{kind: weights for kind in KINDS if kind.startswith("standardised")},
+        **{kind: {"level": "age_band"} for kind in KINDS if kind.startswith("ratio")},
     }
     kinds = {
         kind: {

@@ -142,12 +142,14 @@ def recall(folder: Path, population: str, keys: pl.DataFrame) -> list[Record]:
 def earlier_tables(records: Sequence[Record], spec: Spec) -> list[Earlier]:
     """What was released before, as tables to protect together with new ones; the earliest first.
 
-    Raises DisclosureRefused where a table cannot be compared with the new ones, so that nobody can say what the two
-    tell together.
+    Cells that go by the same name are linked; where dimensions do not nest, what the tables tell together is for the
+    auditor to prove. Raises DisclosureRefused where an earlier release is taken apart by other columns.
     """
     found = []
     for each in records:
-        _must_compare(spec, each.spec)
+        if spec.by != each.spec.by:
+            rule = "an earlier release of the same cells is taken apart by other columns"
+            raise DisclosureRefused(rule, "Keep to its columns", table="spec")
         last = [levels[-1] for levels in each.spec.dimensions]
         inner = each.cells.filter(pl.col(name) != SUMMED for name in last)
         labels = list(each.spec.labels)
@@ -165,25 +167,6 @@ def earlier_tables(records: Sequence[Record], spec: Spec) -> list[Earlier]:
             status = block.labels(each.spec.by).join(each.cells, on=names, how="left", maintain_order="left")[STATUS]
             found.append(Earlier(block, each.spec, (status == "published").to_numpy()))
     return found
-
-
-def _must_compare(spec: Spec, before: Spec) -> None:
-    """Two tables can be compared where, in each dimension that both have, the inner cells of one are in the other."""
-    if spec.by != before.by:
-        _refuse("an earlier release of the same cells is taken apart by other columns")
-    alone = [len(spec.dimensions), len(before.dimensions)]
-    for new in spec.dimensions:
-        for old in before.dimensions:
-            if set(new) & set(old):
-                alone = [left - 1 for left in alone]
-                if new[-1] not in old and old[-1] not in new:
-                    _refuse("a dimension does not nest in that of an earlier release of the same cells")
-    if min(alone) > 0:
-        _refuse("a dimension of an earlier release of the same cells has no level in common with the new one")
-
-
-def _refuse(rule: str) -> None:
-    raise DisclosureRefused(rule, "Keep to its levels, or publish down to a level that both have", table="spec")
 
 
 def _files(folder: Path) -> list[Path]:

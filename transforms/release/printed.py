@@ -39,18 +39,30 @@ ROUNDINGS = ("half_up", "half_even", "nearest")
 class Kind:
     """How a kind of figure follows from counts, and is then multiplied by `per`.
 
-    `level` is the level whose bands it adds up, `weights` or `reference` (shares, not multiplied) their known numbers;
-    without a `reference` the city's shares are it. `measure` is what a change is of, `z` the normal quantile of an
-    interval.
+    `level` is the level whose bands it adds up, `weights` (by band, or by a value of the `by` columns and band) or
+    `reference` (shares, not multiplied) their known numbers; without a `reference` the city's shares are it. `inputs`
+    are the counts that it is made of, where the release says so. `measure` is what a change is of, `z` the normal
+    quantile of an interval.
     """
 
     figure: str
     per: Fraction
     level: str | None = None
-    weights: Mapping[str, Fraction] | None = None
+    weights: Mapping[str, Fraction] | Mapping[str, Mapping[str, Fraction]] | None = None
     reference: Mapping[str, Fraction] | None = None
     measure: str = "gap"
     z: float = 1.959963984540054
+    inputs: tuple[str, ...] | None = None
+
+    def weights_of(self, key: tuple[str, ...]) -> dict[str, Fraction] | None:
+        """The weights by band for the table of some `by` values; None where there are none."""
+        found: dict[str, Fraction] = {}
+        for name, weight in (self.weights or {}).items():
+            if isinstance(weight, Fraction):
+                found[name] = weight
+            elif name in key:
+                found |= weight
+        return found or None
 
 
 @dataclass(frozen=True)
@@ -121,15 +133,29 @@ def _kind(about: Mapping[str, Any]) -> Kind:
         figure=figure[figure.index(about["figure"])],
         per=Fraction(str(about.get("per", 1))),
         level=about.get("level"),
-        weights=_numbers(about.get("weights")),
+        weights=_weights(about.get("weights")),
         reference=_numbers(about.get("reference")),
         measure=("gap", "closed", "eligible")[("gap", "closed", "eligible").index(about.get("measure", "gap"))],
         z=float(about.get("z", 1.959963984540054)),
+        inputs=tuple(map(str, about["inputs"])) if "inputs" in about else None,
     )
     needs = {"standardised": (kind.level, kind.weights), RATIO: (kind.level,)}.get(kind.figure, ())
-    if kind.per <= 0 or kind.z <= 0 or None in needs or (kind.weights is not None and not sum(kind.weights.values())):
+    if kind.per <= 0 or kind.z <= 0 or None in needs or (kind.weights is not None and not kind.weights):
         raise ValueError
     return kind
+
+
+def _weights(raw: Mapping[str, Any] | None) -> dict[str, Fraction] | dict[str, dict[str, Fraction]] | None:
+    """Weights by band, or by a value of the `by` columns and band. Raises ValueError where they add up to nothing."""
+    if raw is not None and any(isinstance(weight, Mapping) for weight in raw.values()):
+        return {str(name): _positive(_numbers(weight)) or {} for name, weight in raw.items()}
+    return _positive(_numbers(raw))
+
+
+def _positive(weights: dict[str, Fraction] | None) -> dict[str, Fraction] | None:
+    if weights is not None and not sum(weights.values()):
+        raise ValueError
+    return weights
 
 
 def _numbers(raw: Mapping[str, Any] | None) -> dict[str, Fraction] | None:

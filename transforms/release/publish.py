@@ -20,6 +20,7 @@ import polars as pl
 from schemas.errors import ApprovalMissing, DisclosureRefused, UsageRefused
 from transforms.release.datapackage import CC_BY_4, Licence, describe_release, sha256
 from transforms.release.decisions import WITHDRAW, Decision, from_json, outcome
+from transforms.release.figures import DERIVED_FILE
 from transforms.release.page import IndicatorText, Release, render_pages
 from transforms.release.page_figures import COLUMNS, public_cells
 
@@ -38,13 +39,14 @@ def public_files(
     indicators: Sequence[IndicatorText],
     certificate: Mapping[str, Any],
     release: Release,
+    derived: pl.DataFrame | None = None,
     licence: Licence = CC_BY_4,
 ) -> dict[str, bytes]:
     """Make every public file of a release; file name to bytes. The same input gives the same bytes.
 
     `table_csv` is the protected table as it was written and attacked, `table` the same as a frame. It may have several
-    dates; the pages show the release's own. Raises DisclosureRefused where the two differ, or where the table cannot be
-    shown as it is.
+    dates; the pages show the release's own, and so are the `derived` figures. Raises DisclosureRefused where the two
+    differ, or where the table cannot be shown as it is.
     """
     dates = table.partition_by(AS_OF, as_dict=True, maintain_order=True)
     cells = pl.concat(
@@ -63,8 +65,11 @@ def public_files(
         "table.parquet": parquet.getvalue(),
         "areas.csv": areas.write_csv().encode(),
         "certificate.json": _json(certificate),
-        **render_pages(own, areas, indicators, release),
+        **render_pages(own, areas, indicators, release, derived),
     }
+    if derived is not None:
+        dated = derived.select(pl.lit(release.as_of.isoformat()).alias(AS_OF), pl.all())
+        files[DERIVED_FILE] = dated.write_csv().encode()
     return files | {"datapackage.json": describe_release(files, release, indicators, licence)}
 
 
