@@ -27,8 +27,8 @@ class Effort:
     gap: float
 
 
-EFFORTS = {"normal": Effort(5, 3, 2_800_000, 0.01), "thorough": Effort(12, 12, 40_000_000, 0.002)}
-NOISE = 0.3
+EFFORTS = {"normal": Effort(4, 3, 5_000_000, 0.01), "thorough": Effort(8, 10, 40_000_000, 0.005)}
+NOISE = 0.4
 """How far the prices of an attempt stray, in natural logarithms."""
 
 
@@ -68,24 +68,32 @@ def suppress(cells: Merged, rules: Disclosure, safe_from: int) -> Suppression:
         return Suppression(cells.open, np.zeros((0, cells.size), np.int64), told)
     costs = weights(cells)
     everywhere = Changes(cells, ~cells.fixed)
-    attempts = [_start(number, everywhere, guarantee, costs) for number in range(_attempts(guarantee))]
-    best = _cover(attempts, guarantee, costs) if len(attempts) > 1 else attempts[0]
+    unsafe = np.flatnonzero(cells.unsafe)
+    order = unsafe[np.argsort(-cells.value[unsafe], kind="stable")]
+    pool = Pool(guarantee)
+    first = hide(everywhere, pool, guarantee, costs, order, cells.unsafe | cells.open)
+    known, allowed = pool.changes(), first.copy()
+    best = _finish(first, pool, guarantee, costs)
+    more = [_start(number, everywhere, guarantee, costs) for number in range(1, _attempts(guarantee))]
+    for hidden, changes in more:
+        known += changes
+        allowed |= hidden
+    if more:
+        best = _cover(best, allowed, known, guarantee, costs, order)
     answer = _make_whole(best.changes, best.pool, guarantee, costs, best.hidden)
     return replace(answer, bare=answer.bare | told)
 
 
-def _start(number: int, everywhere: Changes, guarantee: Guarantee, costs: Amounts) -> _Attempt:
-    """One attempt from nothing; the first takes the largest first, the others differ by chance, the same each time."""
+def _start(number: int, everywhere: Changes, guarantee: Guarantee, costs: Amounts) -> tuple[Mask, list[Amounts]]:
+    """What an attempt by chance hides, the same each time, and its changes: more cells to choose from.
+
+    Nothing is given back here: that takes as long again, and the program chooses better.
+    """
     cells, random = guarantee.cells, np.random.default_rng(number)
-    unsafe = np.flatnonzero(cells.unsafe)
-    prices, rank = costs, -cells.value[unsafe].astype(float)
-    if number > 0:
-        rank = random.random(len(unsafe))
-    if number > 1:
-        prices = costs * np.exp(random.normal(0, NOISE, cells.size))
-    order, pool = unsafe[np.argsort(rank, kind="stable")], Pool(guarantee)
+    order = random.permutation(np.flatnonzero(cells.unsafe))
+    prices, pool = costs * np.exp(random.normal(0, NOISE, cells.size)), Pool(guarantee)
     hidden = hide(everywhere, pool, guarantee, prices, order, cells.unsafe | cells.open)
-    return _finish(hidden, pool, guarantee, costs)
+    return hidden, pool.changes()
 
 
 def _finish(hidden: Mask, pool: Pool, guarantee: Guarantee, costs: Amounts) -> _Attempt:
@@ -94,16 +102,13 @@ def _finish(hidden: Mask, pool: Pool, guarantee: Guarantee, costs: Amounts) -> _
     return _Attempt(hidden, float(costs[hidden & ~guarantee.cells.unsafe & ~guarantee.cells.open].sum()), pool, changes)
 
 
-def _cover(attempts: list[_Attempt], guarantee: Guarantee, costs: Amounts) -> _Attempt:
+def _cover(
+    best: _Attempt, allowed: Mask, found: list[Amounts], guarantee: Guarantee, costs: Amounts, order: Whole
+) -> _Attempt:
     """Let a covering program choose among the cells that the attempts hid, and mend its choice where it falls short."""
     cells, effort = guarantee.cells, EFFORTS[guarantee.rules.effort]
-    best = min(attempts, key=lambda attempt: attempt.cost)
-    allowed = np.logical_or.reduce([attempt.hidden for attempt in attempts])
     cover, within = Cover(guarantee, costs, allowed, effort.gap), Changes(cells, allowed)
-    known = np.array([change for attempt in attempts for change in attempt.pool.changes()]).reshape(-1, cells.size)
-    unsafe = np.flatnonzero(cells.unsafe)
-    order = unsafe[np.argsort(-cells.value[unsafe], kind="stable")]
-    cover.relax()
+    known = np.array(found).reshape(-1, cells.size)
     for _ in range(effort.rounds):
         chosen = cover.choose()
         bare = cover.learn(chosen)
