@@ -27,7 +27,7 @@ class Effort:
     gap: float
 
 
-EFFORTS = {"normal": Effort(4, 3, 5_000_000, 0.01), "thorough": Effort(8, 10, 40_000_000, 0.005)}
+EFFORTS = {"normal": Effort(5, 4, 3_200_000, 0.01), "thorough": Effort(12, 10, 40_000_000, 0.005)}
 NOISE = 0.4
 """How far the prices of an attempt stray, in natural logarithms."""
 
@@ -70,30 +70,20 @@ def suppress(cells: Merged, rules: Disclosure, safe_from: int) -> Suppression:
     everywhere = Changes(cells, ~cells.fixed)
     unsafe = np.flatnonzero(cells.unsafe)
     order = unsafe[np.argsort(-cells.value[unsafe], kind="stable")]
-    pool = Pool(guarantee)
-    first = hide(everywhere, pool, guarantee, costs, order, cells.unsafe | cells.open)
-    known, allowed = pool.changes(), first.copy()
-    best = _finish(first, pool, guarantee, costs)
-    more = [_start(number, everywhere, guarantee, costs) for number in range(1, _attempts(guarantee))]
-    for hidden, changes in more:
-        known += changes
-        allowed |= hidden
-    if more:
-        best = _cover(best, allowed, known, guarantee, costs, order)
+    attempts = [_start(number, everywhere, guarantee, costs, order) for number in range(_attempts(guarantee))]
+    best = _cover(attempts, guarantee, costs, order) if len(attempts) > 1 else attempts[0]
     answer = _make_whole(best.changes, best.pool, guarantee, costs, best.hidden)
     return replace(answer, bare=answer.bare | told)
 
 
-def _start(number: int, everywhere: Changes, guarantee: Guarantee, costs: Amounts) -> tuple[Mask, list[Amounts]]:
-    """What an attempt by chance hides, the same each time, and its changes: more cells to choose from.
-
-    Nothing is given back here: that takes as long again, and the program chooses better.
-    """
-    cells, random = guarantee.cells, np.random.default_rng(number)
-    order = random.permutation(np.flatnonzero(cells.unsafe))
-    prices, pool = costs * np.exp(random.normal(0, NOISE, cells.size)), Pool(guarantee)
+def _start(number: int, everywhere: Changes, guarantee: Guarantee, costs: Amounts, order: Whole) -> _Attempt:
+    """One attempt from nothing; the first takes the largest first, the others differ by chance, the same each time."""
+    cells, random, prices = guarantee.cells, np.random.default_rng(number), costs
+    if number > 0:
+        order, prices = random.permutation(order), costs * np.exp(random.normal(0, NOISE, cells.size))
+    pool = Pool(guarantee)
     hidden = hide(everywhere, pool, guarantee, prices, order, cells.unsafe | cells.open)
-    return hidden, pool.changes()
+    return _finish(hidden, pool, guarantee, costs)
 
 
 def _finish(hidden: Mask, pool: Pool, guarantee: Guarantee, costs: Amounts) -> _Attempt:
@@ -102,13 +92,13 @@ def _finish(hidden: Mask, pool: Pool, guarantee: Guarantee, costs: Amounts) -> _
     return _Attempt(hidden, float(costs[hidden & ~guarantee.cells.unsafe & ~guarantee.cells.open].sum()), pool, changes)
 
 
-def _cover(
-    best: _Attempt, allowed: Mask, found: list[Amounts], guarantee: Guarantee, costs: Amounts, order: Whole
-) -> _Attempt:
+def _cover(attempts: list[_Attempt], guarantee: Guarantee, costs: Amounts, order: Whole) -> _Attempt:
     """Let a covering program choose among the cells that the attempts hid, and mend its choice where it falls short."""
     cells, effort = guarantee.cells, EFFORTS[guarantee.rules.effort]
+    best = min(attempts, key=lambda attempt: attempt.cost)
+    allowed = np.logical_or.reduce([attempt.hidden for attempt in attempts])
     cover, within = Cover(guarantee, costs, allowed, effort.gap), Changes(cells, allowed)
-    known = np.array(found).reshape(-1, cells.size)
+    known = np.array([change for attempt in attempts for change in attempt.pool.changes()]).reshape(-1, cells.size)
     for _ in range(effort.rounds):
         chosen = cover.choose()
         bare = cover.learn(chosen)
