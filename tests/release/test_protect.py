@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 
 from schemas.errors import DisclosureRefused, UsageRefused
 from transforms.release.guarantee import Guarantee
+from transforms.release.linear import Changes
 from transforms.release.protect import describe, protect_counts, verify, write_protected
 from transforms.release.spec import Spec
 from transforms.release.suppress import suppress
@@ -287,3 +288,19 @@ def test_a_broken_table_is_not_verified() -> None:
     with pytest.raises(DisclosureRefused, match="does not hold") as refusal:
         verify(replace(protected, table=naive))
     assert refusal.value.exit_code == 13
+
+
+def test_a_new_price_leaves_nothing_of_the_last_answer() -> None:
+    cells = build_blocks(grid(3, 3, [3, 10, 20, 30, 4, 50, 60, 70, 80]), make_spec([["row"], ["column"]]))[0].cells
+    everywhere, random = np.ones(cells.size, bool), np.random.default_rng(1)
+    used = Changes(cells, everywhere)
+    for cell in np.flatnonzero(cells.unsafe).tolist() * 3:
+        costs = random.uniform(0.1, 9, cells.size)
+        used.price(costs)
+        fresh = Changes(cells, everywhere)
+        fresh.price(costs)
+        found, expected = used.cheapest(cell, 1), fresh.cheapest(cell, 1)
+        assert found is not None
+        assert expected is not None
+        assert found[cell] == 1
+        assert np.abs(found) @ costs == pytest.approx(np.abs(expected) @ costs)

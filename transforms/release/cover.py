@@ -54,22 +54,6 @@ class Cover:
         chosen[self._at[np.asarray(self._choice.getSolution().col_value) > 0.5]] = True
         return chosen
 
-    def relax(self) -> None:
-        """Learn from the choice by fractions: a cell hidden by half lets its change be half as large."""
-        self._choice.run()
-        share = np.clip(np.asarray(self._choice.getSolution().col_value), 0, 1)
-        share[share < 1e-6] = 0
-        for place in np.flatnonzero(self._is_unsafe).tolist():
-            amounts = self._guarantee.amounts(int(self._at[place]))
-            amount = float(max(amounts))
-            low = -share * (amount if len(amounts) > 1 else np.minimum(amount, self._room))
-            slopes = self._reach(place, amount, low, amount * share)
-            if slopes is not None:
-                gain = self._gain(slopes, amount)
-                if self._guarantee.rules.guarantee == "not_exact":
-                    gain = np.where(np.abs(slopes) > 1e-7, amount, 0.0)
-                self._add(gain, place, amount)
-
     def learn(self, hidden: Mask) -> int:
         """Add what the unsafe cells that a choice leaves known ask for; returns how many there are."""
         share = hidden[self._at].astype(float)

@@ -27,8 +27,8 @@ class Effort:
     gap: float
 
 
-EFFORTS = {"normal": Effort(5, 3, 2_800_000, 0.01), "thorough": Effort(12, 12, 40_000_000, 0.002)}
-NOISE = 0.3
+EFFORTS = {"normal": Effort(5, 4, 3_200_000, 0.01), "thorough": Effort(12, 10, 40_000_000, 0.005)}
+NOISE = 0.4
 """How far the prices of an attempt stray, in natural logarithms."""
 
 
@@ -69,22 +69,20 @@ def suppress(cells: Merged, rules: Disclosure, safe_from: int, costs: Amounts | 
         return Suppression(cells.open, np.zeros((0, cells.size), np.int64), told)
     costs = weights(cells) if costs is None else costs
     everywhere = Changes(cells, ~cells.fixed)
-    attempts = [_start(number, everywhere, guarantee, costs) for number in range(_attempts(guarantee))]
-    best = _cover(attempts, guarantee, costs) if len(attempts) > 1 else attempts[0]
+    unsafe = np.flatnonzero(cells.unsafe)
+    order = unsafe[np.argsort(-cells.value[unsafe], kind="stable")]
+    attempts = [_start(number, everywhere, guarantee, costs, order) for number in range(_attempts(guarantee))]
+    best = _cover(attempts, guarantee, costs, order) if len(attempts) > 1 else attempts[0]
     answer = _make_whole(best.changes, best.pool, guarantee, costs, best.hidden)
     return replace(answer, bare=answer.bare | told)
 
 
-def _start(number: int, everywhere: Changes, guarantee: Guarantee, costs: Amounts) -> _Attempt:
+def _start(number: int, everywhere: Changes, guarantee: Guarantee, costs: Amounts, order: Whole) -> _Attempt:
     """One attempt from nothing; the first takes the largest first, the others differ by chance, the same each time."""
-    cells, random = guarantee.cells, np.random.default_rng(number)
-    unsafe = np.flatnonzero(cells.unsafe)
-    prices, rank = costs, -cells.value[unsafe].astype(float)
+    cells, random, prices = guarantee.cells, np.random.default_rng(number), costs
     if number > 0:
-        rank = random.random(len(unsafe))
-    if number > 1:
-        prices = costs * np.exp(random.normal(0, NOISE, cells.size))
-    order, pool = unsafe[np.argsort(rank, kind="stable")], Pool(guarantee)
+        order, prices = random.permutation(order), costs * np.exp(random.normal(0, NOISE, cells.size))
+    pool = Pool(guarantee)
     hidden = hide(everywhere, pool, guarantee, prices, order, cells.unsafe | cells.open)
     return _finish(hidden, pool, guarantee, costs)
 
@@ -95,16 +93,13 @@ def _finish(hidden: Mask, pool: Pool, guarantee: Guarantee, costs: Amounts) -> _
     return _Attempt(hidden, float(costs[hidden & ~guarantee.cells.unsafe & ~guarantee.cells.open].sum()), pool, changes)
 
 
-def _cover(attempts: list[_Attempt], guarantee: Guarantee, costs: Amounts) -> _Attempt:
+def _cover(attempts: list[_Attempt], guarantee: Guarantee, costs: Amounts, order: Whole) -> _Attempt:
     """Let a covering program choose among the cells that the attempts hid, and mend its choice where it falls short."""
     cells, effort = guarantee.cells, EFFORTS[guarantee.rules.effort]
     best = min(attempts, key=lambda attempt: attempt.cost)
     allowed = np.logical_or.reduce([attempt.hidden for attempt in attempts])
     cover, within = Cover(guarantee, costs, allowed, effort.gap), Changes(cells, allowed)
     known = np.array([change for attempt in attempts for change in attempt.pool.changes()]).reshape(-1, cells.size)
-    unsafe = np.flatnonzero(cells.unsafe)
-    order = unsafe[np.argsort(-cells.value[unsafe], kind="stable")]
-    cover.relax()
     for _ in range(effort.rounds):
         chosen = cover.choose()
         bare = cover.learn(chosen)
