@@ -91,13 +91,23 @@ def _row_masks(
         masks *= births[persons] >= days_before(events, leaf.to_age)
     if leaf.value:
         masks *= _is_within(leaf.value, records["value"])
-    if leaf.latest:
-        masks &= latest_masks(persons, events, window.until)
-    if leaf.without_before:
-        masks *= are_new(persons, events, leaf.without_before)
+    if leaf.latest or leaf.without_before:
+        asked = _are_of(persons[masks > 0], len(births))[persons]
+        if leaf.latest:
+            masks[asked] &= latest_masks(persons[asked], events[asked], window.until)
+        if leaf.without_before:
+            masks[asked] *= are_new(persons[asked], events[asked], leaf.without_before)
     if leaf.follow:
-        masks[masks > 0] &= _follow_masks(leaf.follow, read, persons[masks > 0], events[masks > 0], as_ofs, len(births))
+        counts = masks > 0
+        masks[counts] &= _follow_masks(leaf.follow, read, persons[counts], events[counts], as_ofs, len(births))
     return masks
+
+
+def _are_of(persons: Numbers, person_count: int) -> NDArray[np.bool_]:
+    """By person number whether it is among some."""
+    found = np.zeros(person_count, dtype=np.bool_)
+    found[persons] = True
+    return found
 
 
 def _follow_masks(
@@ -109,8 +119,7 @@ def _follow_masks(
     person_count: int,
 ) -> Masks:
     """The as-of dates on which the relation holds for each of some rows."""
-    is_asked = np.zeros(person_count, dtype=np.bool_)
-    is_asked[persons] = True
+    is_asked = _are_of(persons, person_count)
     followers = np.concatenate([_keys(read[rows], is_asked) for rows in follow.rows])
     followers.sort()
     followed = followed_masks(persons, days, followers, follow.start, follow.end, as_ofs)

@@ -74,16 +74,31 @@ def read_rows(
     for leaf in leaves:
         for rows in (leaf.rows, *(leaf.follow.rows if leaf.follow else ())):
             wanted.setdefault(rows, []).append(leaf)
-    scans: dict[tuple[str, Events | None], list[_Asked]] = {}
+    scans: dict[tuple[object, ...], list[_Asked]] = {}
     for rows, asking in wanted.items():
-        # Rows without codes are each a scan of their own: the order of the table lets it skip what the conditions do.
-        scans.setdefault((rows.table, None if rows.codes else rows), []).append(_asked(rows, asking, as_ofs))
+        asked = _asked(rows, asking, as_ofs)
+        scans.setdefault(_scan_of(asked), []).append(asked)
     found: dict[Events, pl.DataFrame] = {}
-    for (table, alone), asked in scans.items():
-        found |= _read_coded(lake, table, asked, codelists) if alone is None else {alone: _read(lake, asked[0])}
+    for together in scans.values():
+        if together[0].rows.codes:
+            found |= _read_coded(lake, together, codelists)
+        else:
+            found[together[0].rows] = _read(lake, together[0])
     for rows, records in found.items():
         person_numbers(records, rows.table, person_count)
     return found
+
+
+def _scan_of(asked: _Asked) -> tuple[object, ...]:
+    """What may be read in one scan has the same key.
+
+    The order of a table lets a scan skip what it does not ask for. So rows without codes are each a scan of their own,
+    and where the table is in the order of codes, so are rows of other days or columns; elsewhere codes share a scan.
+    """
+    if not asked.rows.codes:
+        return (asked.rows,)
+    in_order = TABLES[asked.rows.table].order[:2] == _CODE
+    return (asked.rows.table, asked.after, asked.columns) if in_order else (asked.rows.table,)
 
 
 def _asked(rows: Events, leaves: Sequence[Events], as_ofs: Days) -> _Asked:
@@ -102,15 +117,20 @@ def _read(lake: Lake, asked: _Asked) -> pl.DataFrame:
     return lake.scan(TABLES[asked.rows.table]).filter(conditions).select(asked.columns).collect(engine="streaming")
 
 
-def _read_coded(lake: Lake, table: str, asked: Sequence[_Asked], codelists: CodeLists) -> dict[Events, pl.DataFrame]:
+def _read_coded(lake: Lake, asked: Sequence[_Asked], codelists: CodeLists) -> dict[Events, pl.DataFrame]:
     """Read the rows of all the code lists at once, then tell them apart by the runs of equal codes."""
+    table = asked[0].rows.table
     systems = TABLES[table].column("code_system").terms
     lists = [codelists[name] for name in sorted({name for one in asked for name in one.rows.codes})]
     columns = {column for one in asked for column in one.columns}
     columns |= {column for one in asked for column, _ in (*one.rows.where, *one.rows.where_not)}
     days = _dated(min(one.after for one in asked), max(one.until for one in asked))
-    rows = lake.scan(TABLES[table]).filter([*days, _coded(lists, systems)])
-    read = rows.select(*_CODE, *sorted(columns - set(_CODE))).collect(engine="streaming")
+    # The table is in the order of the code systems: each scan skips the rows of the others.
+    used = [system for system in systems if any(system in codelist.codes for codelist in lists)]
+    in_order, whole = TABLES[table].order[:2] == _CODE, lake.scan(TABLES[table])
+    scans = [whole.filter([*days, _coded(lists, (one,)) if in_order else _among(lists, one)]) for one in used]
+    names = [*_CODE, *sorted(columns - set(_CODE))]
+    read = pl.concat(pl.collect_all([rows.select(names) for rows in scans], engine="streaming"))
     changes = [pl.col(column) != pl.col(column).shift(1) for column in _CODE]
     starts = read.select(pl.any_horizontal(changes).fill_null(value=True).arg_true()).to_series()
     runs = read.select(_CODE)[starts]
@@ -130,8 +150,13 @@ def _dated(after: int, until: int) -> list[pl.Expr]:
 
 
 def _met(rows: Events) -> list[pl.Expr]:
-    met = [pl.col(column).is_in(list(values)) for column, values in rows.where]
-    return met + [~pl.col(column).is_in(list(values)).fill_null(value=False) for column, values in rows.where_not]
+    met = [_is_one_of(column, values) for column, values in rows.where]
+    return met + [~_is_one_of(column, values).fill_null(value=False) for column, values in rows.where_not]
+
+
+def _is_one_of(column: str, values: Sequence[object]) -> pl.Expr:
+    """Equal to one of a few values; on texts twice as fast as `is_in`."""
+    return pl.any_horizontal([pl.col(column) == value for value in values])
 
 
 def _coded(codelists: Sequence[CodeList], systems: tuple[str, ...]) -> pl.Expr:
@@ -147,6 +172,13 @@ def _coded(codelists: Sequence[CodeList], systems: tuple[str, ...]) -> pl.Expr:
         else:
             found.append((pl.col("code_system") == system) & code.is_in(codes))
     return pl.any_horizontal(found)
+
+
+def _among(codelists: Sequence[CodeList], system: str) -> pl.Expr:
+    """Rows whose code lies between the first and the last of the lists: few comparisons where no order helps a scan."""
+    codes = [code for codelist in codelists for code in codelist.codes.get(system, ())]
+    after_last = max(code[:-1] + chr(ord(code[-1]) + 1) for code in codes)
+    return (pl.col("code_system") == system) & (pl.col("code") >= min(codes)) & (pl.col("code") < after_last)
 
 
 def _ranges(codes: list[str]) -> list[tuple[str, str]]:

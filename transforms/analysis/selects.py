@@ -1,6 +1,6 @@
 """Named SELECTs: what a definition asks of sequences of events that no clause describes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from importlib.resources import files
 
@@ -21,7 +21,7 @@ DEADLINES_REACH = Period(120, "months")
 
 
 def select_masks(
-    lake: Lake, leaves: Iterable[Selected], as_ofs: Sequence[date], person_count: int
+    lake: Lake, leaves: Sequence[Selected], as_ofs: Sequence[date], person_count: int
 ) -> dict[Leaf, Masks]:
     """One mask per person number for every leaf that reads a named SELECT; each SELECT runs once.
 
@@ -32,11 +32,14 @@ def select_masks(
     results: dict[Selected, pl.DataFrame] = {}
     masks: dict[Leaf, Masks] = {}
     as_of_table = pl.DataFrame({"as_of": as_ofs}).with_row_index("bit")
+    whole = dict.fromkeys(Selected(leaf.name, deadlines=leaf.deadlines) for leaf in leaves)
+    if whole:
+        with duckdb.connect() as connection:
+            lake.views(connection)
+            connection.register("as_of", as_of_table)
+            results = {one: _select(connection, one, as_of_table).join(as_of_table, on="as_of") for one in whole}
     for leaf in leaves:
-        whole = Selected(leaf.name, deadlines=leaf.deadlines)
-        if whole not in results:
-            results[whole] = _select(lake, whole, as_of_table).join(as_of_table, on="as_of")
-        found = results[whole]
+        found = results[Selected(leaf.name, deadlines=leaf.deadlines)]
         for column, values in leaf.where:
             if column not in found.columns:
                 raise UsageRefused(
@@ -56,18 +59,17 @@ def select_text(name: str) -> str:
     return path.read_text("utf-8")
 
 
-def _select(lake: Lake, select: Selected, as_of_table: pl.DataFrame) -> pl.DataFrame:
+def _select(connection: duckdb.DuckDBPyConnection, select: Selected, as_of_table: pl.DataFrame) -> pl.DataFrame:
     text = select_text(select.name)
     found: pl.DataFrame | None = None
-    with duckdb.connect() as connection:
-        lake.views(connection)
-        connection.register("as_of", as_of_table)
-        if select.deadlines:
-            connection.register("deadline", _due(select.deadlines, as_of_table["as_of"].to_list()))
-        try:
-            found = connection.sql(text).pl()
-        except duckdb.Error:
-            found = None
+    if select.deadlines:
+        connection.register("deadline", _due(select.deadlines, as_of_table["as_of"].to_list()))
+    try:
+        found = connection.sql(text).pl()
+    except duckdb.Error:
+        found = None
+    if select.deadlines:
+        connection.unregister("deadline")
     if found is None or not {PERSON_NUMBER, "as_of"} <= set(found.columns):
         mend = f"Let sql/{select.name}.sql run, and give {PERSON_NUMBER} and as_of"
         raise UsageRefused(f"the SELECT {select.name} cannot be used in a definition", mend, column="select")
