@@ -3,12 +3,24 @@
 from datetime import date, timedelta
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.indicators import Period
+from schemas.indicators import Deadline, Period, Season
 from tests.analysis.oracle import back
-from transforms.analysis.days import FAR_FUTURE, FAR_PAST, age_masks, day_numbers, days_before, masks_between
+from tests.analysis.oracle_gaps import due
+from transforms.analysis.days import (
+    FAR_FUTURE,
+    FAR_PAST,
+    age_masks,
+    day_numbers,
+    days_after,
+    days_before,
+    due_days,
+    masks_between,
+    season_days,
+)
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 DAYS = st.dates(date(1900, 1, 1), date(2100, 12, 31))
@@ -56,9 +68,10 @@ def test_a_person_born_on_29_february_comes_of_age_on_1_march() -> None:
 
 def test_a_month_later_stays_in_the_month() -> None:
     days = day_numbers([date(2023, 1, 31), date(2024, 1, 31), date(2023, 8, 31)])
-    assert days_after(days, Period(1, "months")).tolist() == day_numbers(
-        [date(2023, 2, 28), date(2024, 2, 29), date(2023, 9, 30)]
-    ).tolist()
+    assert (
+        days_after(days, Period(1, "months")).tolist()
+        == day_numbers([date(2023, 2, 28), date(2024, 2, 29), date(2023, 9, 30)]).tolist()
+    )
     assert days_after(days, Period(1, "days")).tolist() == (days + 1).tolist()
 
 
