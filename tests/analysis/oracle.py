@@ -20,7 +20,7 @@ from tests.analysis.oracle_records import (
 
 __all__ = [
     "Record", "Records", "age_years", "area_of", "back", "is_counted", "is_measured", "is_resident", "lives_here",
-    "statuses", "valid",
+    "status", "statuses", "valid",
 ]  # fmt: skip
 
 
@@ -69,6 +69,11 @@ def statuses(person: Record, records: Records, day: date) -> dict[str, str]:
         word = f"excluded: {first}" if first else "closed" if closed else "declined" if declined else "open"
         found[name] = word if population else "not_applicable"
     return {**found, "multiple_gaps": multiple_gaps(found)}
+
+
+def status(indicator: str, person: Record, records: Records, day: date) -> str:
+    """The status of one indicator."""
+    return statuses(person, records, day)[indicator]
 
 
 REASONS = {

@@ -146,6 +146,11 @@ def population(seed: int, person_count: int) -> dict[str, list[dict[str, Any]]]:
     return rows
 
 
+def of_person(rows: Rows, number: int) -> dict[str, list[Any]]:
+    """The rows of one person by table."""
+    return {name: [row for row in records if row["person_number"] == number] for name, records in rows.items()}
+
+
 def by_person(rows: Rows) -> list[dict[str, list[Any]]]:
     """The rows of everybody by table, in the order of the persons."""
     found: list[dict[str, list[Any]]] = [{name: [] for name in rows} for _ in rows["person"]]

@@ -3,12 +3,24 @@
 from datetime import date, timedelta
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.indicators import Period
+from schemas.indicators import Deadline, Period, Season
 from tests.analysis.oracle import back
-from transforms.analysis.days import FAR_FUTURE, FAR_PAST, age_masks, day_numbers, days_before, masks_between
+from tests.analysis.oracle_gaps import due
+from transforms.analysis.days import (
+    FAR_FUTURE,
+    FAR_PAST,
+    age_masks,
+    day_numbers,
+    days_after,
+    days_before,
+    due_days,
+    masks_between,
+    season_days,
+)
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 DAYS = st.dates(date(1900, 1, 1), date(2100, 12, 31))
@@ -52,3 +64,27 @@ def test_a_person_born_on_29_february_comes_of_age_on_1_march() -> None:
     as_ofs = day_numbers([date(2022, 2, 28), date(2022, 3, 1)])
     assert age_masks(births, (18 * 12, None), as_ofs).tolist() == [0b10]
     assert age_masks(births, (0, 18 * 12), as_ofs).tolist() == [0b01]
+
+
+def test_a_month_later_stays_in_the_month() -> None:
+    days = day_numbers([date(2023, 1, 31), date(2024, 1, 31), date(2023, 8, 31)])
+    assert (
+        days_after(days, Period(1, "months")).tolist()
+        == day_numbers([date(2023, 2, 28), date(2024, 2, 29), date(2023, 9, 30)]).tolist()
+    )
+    assert days_after(days, Period(1, "days")).tolist() == (days + 1).tolist()
+
+
+def test_due_days_are_those_of_the_oracle() -> None:
+    rules = (Deadline(3, None, date(2023, 8, 31)), Deadline(0, date(2023, 9, 1), None))
+    asked = [date(2018, 1, 1) + timedelta(days=number) for number in range(10 * 365)]
+    assert due_days(day_numbers(asked), rules).tolist() == day_numbers([due(day) for day in asked]).tolist()
+
+
+@pytest.mark.parametrize("season", [Season((10, 1), (3, 31)), Season((2, 1), (6, 30))])
+def test_a_season_is_the_one_that_began_last(season: Season) -> None:
+    for as_of in [date(2023, 1, 1) + timedelta(days=number) for number in range(800)]:
+        begun = max(day for day in (date(year, *season.first) for year in range(2021, 2026)) if day <= as_of)
+        end = min(day for day in (date(year, *season.last) for year in range(2021, 2027)) if day > begun)
+        before, last = season_days(season, day_numbers([as_of]))
+        assert (before[0] + 1, last[0]) == tuple(day_numbers([begun, min(end, as_of)]))

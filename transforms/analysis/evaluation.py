@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 
 import duckdb
+import numpy as np
 import polars as pl
 
 from schemas.codelists import CodeList, load_codelists
@@ -15,7 +16,6 @@ from transforms.analysis.compiling import COUNTED, compile_indicator, leaves_of
 from transforms.analysis.days import FAR_PAST, MAX_AS_OFS, Days, Masks, Reach, age_masks, day_numbers, masks_between
 from transforms.analysis.features import event_masks
 from transforms.analysis.lake import Lake
-from transforms.analysis.masks import scatter
 from transforms.analysis.persons import (
     CONTACT_BAN,
     NOT_COUNTED,
@@ -134,12 +134,14 @@ def _with_components(indicators: Sequence[Indicator]) -> list[Indicator]:
 def _statuses(indicators: Sequence[Indicator], columns: dict[str, Masks], person_count: int) -> dict[str, pl.DataFrame]:
     """The result of each indicator's SELECT over a table of the columns, by its id."""
     status: dict[str, pl.DataFrame] = {}
+    series = {name: pl.Series(name, mask) for name, mask in columns.items()}
+    numbers = pl.int_range(0, person_count, dtype=pl.Int32, eager=True).alias(PERSON_NUMBER)
     with duckdb.connect() as connection:
         for indicator in indicators:
             gaps = {str(leaf): leaf for leaf in indicator.leaves if isinstance(leaf, Gap)}
-            columns |= {name: _gap_mask(leaf, status, person_count) for name, leaf in gaps.items()}
+            series |= {name: pl.Series(name, _gap_mask(leaf, status, person_count)) for name, leaf in gaps.items()}
             named = [COUNTED, *(str(leaf) for leaf in indicator.leaves)]
-            connection.register("person_mask", _frame(person_count, {name: columns[name] for name in named}))
+            connection.register("person_mask", pl.DataFrame([numbers, *(series[name] for name in named)]))
             status[indicator.id] = connection.sql(compile_indicator(indicator)).pl()
     return status
 
@@ -147,7 +149,9 @@ def _statuses(indicators: Sequence[Indicator], columns: dict[str, Masks], person
 def _gap_mask(gap: Gap, status: Mapping[str, pl.DataFrame], person_count: int) -> Masks:
     found = status[gap.indicator]
     mask = found["open"] if gap.status == "open" else found["open"] | found["closed"]
-    return scatter(found[PERSON_NUMBER].to_numpy(), mask.to_numpy(), person_count)
+    masks = np.zeros(person_count, dtype=np.uint32)
+    masks[found[PERSON_NUMBER].to_numpy()] = mask.to_numpy()
+    return masks
 
 
 def _frame(person_count: int, columns: Mapping[str, Masks]) -> pl.DataFrame:

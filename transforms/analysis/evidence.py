@@ -12,8 +12,8 @@ from schemas.table import PERSON_NUMBER
 from schemas.tables import TABLES
 from transforms.analysis.counts import statuses_at
 from transforms.analysis.evaluation import evaluate
-from transforms.analysis.features import coded
 from transforms.analysis.lake import Lake
+from transforms.analysis.reading import coded
 from transforms.analysis.selects import select_rows
 
 _CLAUSE_SCHEMA: dict[str, pl.DataType] = {
@@ -147,7 +147,7 @@ def _latest(
 
 
 def _selected(lake: Lake, part: Selected, as_of: date, people: pl.DataFrame) -> pl.DataFrame:
-    rows = select_rows(lake, replace(part, where=()), pl.DataFrame({"as_of": [as_of], "bit": [0]}))
+    (rows,) = select_rows(lake, [replace(part, where=())], pl.DataFrame({"as_of": [as_of], "bit": [0]}))
     told = [name for name in rows.columns if name not in (PERSON_NUMBER, "as_of")]
     written = pl.struct(told).struct.json_encode() if told else pl.lit("{}")
     return (

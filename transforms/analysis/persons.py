@@ -21,9 +21,9 @@ from transforms.analysis.days import (
     days_before,
     masks_between,
 )
-from transforms.analysis.features import person_numbers
 from transforms.analysis.lake import Lake
 from transforms.analysis.masks import Numbers, merged, scatter
+from transforms.analysis.reading import person_numbers
 
 NOT_COUNTED = ("objection", "processing_restriction")
 """Restrictions (GDPR Articles 21 and 18) under which a person is in no count."""
@@ -72,10 +72,11 @@ def read_persons(lake: Lake) -> Persons:
         mend = "Load the lake again from the source"
         raise QualityGateFailed("person numbers are missing or repeated", mend, "person", PERSON_NUMBER, repeated)
     largest = numbers.max()
-    everybody = pl.DataFrame(
-        {PERSON_NUMBER: pl.int_range(0, largest + 1 if isinstance(largest, int) else 0, eager=True)}
-    )
-    known = everybody.cast(pl.Int32).join(rows, on=PERSON_NUMBER, how="left", maintain_order="left")
+    everybody = pl.int_range(0, largest + 1 if isinstance(largest, int) else 0, dtype=pl.Int32, eager=True)
+    if numbers.equals(everybody):  # as the load writes it
+        known = rows
+    else:
+        known = everybody.alias(PERSON_NUMBER).to_frame().join(rows, PERSON_NUMBER, "left", maintain_order="left")
     return Persons(
         births=column_days(known["birth_date"], FAR_FUTURE),
         deaths=column_days(known["death_date"], FAR_FUTURE),

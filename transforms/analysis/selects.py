@@ -1,6 +1,6 @@
 """Named SELECTs: what a definition asks of sequences of events that no clause describes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from importlib.resources import files
 
@@ -12,16 +12,16 @@ from schemas.errors import UsageRefused
 from schemas.indicators import Deadline, Leaf, Period, Selected
 from schemas.table import PERSON_NUMBER
 from transforms.analysis.days import Masks, day_numbers, days_before, due_days
-from transforms.analysis.features import person_numbers
 from transforms.analysis.lake import Lake
 from transforms.analysis.masks import scatter
+from transforms.analysis.reading import person_numbers
 
 DEADLINES_REACH = Period(120, "months")
 """How long before the first as-of date the table `deadline` begins."""
 
 
 def select_masks(
-    lake: Lake, leaves: Iterable[Selected], as_ofs: Sequence[date], person_count: int
+    lake: Lake, leaves: Sequence[Selected], as_ofs: Sequence[date], person_count: int
 ) -> dict[Leaf, Masks]:
     """One mask per person number for every leaf that reads a named SELECT; each SELECT runs once.
 
@@ -32,11 +32,11 @@ def select_masks(
     results: dict[Selected, pl.DataFrame] = {}
     masks: dict[Leaf, Masks] = {}
     as_of_table = pl.DataFrame({"as_of": as_ofs}).with_row_index("bit")
+    whole = list(dict.fromkeys(Selected(leaf.name, deadlines=leaf.deadlines) for leaf in leaves))
+    for one, rows in zip(whole, select_rows(lake, whole, as_of_table), strict=True):
+        results[one] = rows.join(as_of_table, on="as_of")
     for leaf in leaves:
-        whole = Selected(leaf.name, deadlines=leaf.deadlines)
-        if whole not in results:
-            results[whole] = select_rows(lake, whole, as_of_table).join(as_of_table, on="as_of")
-        found = results[whole]
+        found = results[Selected(leaf.name, deadlines=leaf.deadlines)]
         for column, values in leaf.where:
             if column not in found.columns:
                 raise UsageRefused(
@@ -56,19 +56,27 @@ def select_text(name: str) -> str:
     return path.read_text("utf-8")
 
 
-def select_rows(lake: Lake, select: Selected, as_of_table: pl.DataFrame) -> pl.DataFrame:
-    """Every row that a named SELECT gives for the as-of dates, whatever its columns. Raises as `select_masks` does."""
-    text = select_text(select.name)
-    found: pl.DataFrame | None = None
+def select_rows(lake: Lake, selects: Sequence[Selected], as_of_table: pl.DataFrame) -> list[pl.DataFrame]:
+    """Every row that each SELECT gives for the as-of dates, whatever its columns. Raises as `select_masks` does."""
+    if not selects:
+        return []
     with duckdb.connect() as connection:
         lake.views(connection)
         connection.register("as_of", as_of_table)
-        if select.deadlines:
-            connection.register("deadline", _due(select.deadlines, as_of_table["as_of"].to_list()))
-        try:
-            found = connection.sql(text).pl()
-        except duckdb.Error:
-            found = None
+        return [_select(connection, one, as_of_table) for one in selects]
+
+
+def _select(connection: duckdb.DuckDBPyConnection, select: Selected, as_of_table: pl.DataFrame) -> pl.DataFrame:
+    text = select_text(select.name)
+    found: pl.DataFrame | None = None
+    if select.deadlines:
+        connection.register("deadline", _due(select.deadlines, as_of_table["as_of"].to_list()))
+    try:
+        found = connection.sql(text).pl()
+    except duckdb.Error:
+        found = None
+    if select.deadlines:
+        connection.unregister("deadline")
     if found is None or not {PERSON_NUMBER, "as_of"} <= set(found.columns):
         mend = f"Let sql/{select.name}.sql run, and give {PERSON_NUMBER} and as_of"
         raise UsageRefused(f"the SELECT {select.name} cannot be used in a definition", mend, column="select")

@@ -11,6 +11,9 @@ WITH request AS (
         min(answered_date) FILTER (coalesce(outcome, 'answered') = 'answered') AS answered_date,
         bool_and(coalesce(outcome IN ('withdrawn', 'duplicate'), false)) AS is_withdrawn
     FROM contact_request
+    WHERE
+        event_date > (SELECT min(as_of) - INTERVAL 12 MONTH FROM as_of)
+        AND event_date <= (SELECT max(as_of) FROM as_of)
     GROUP BY person_number, service, event_date
 )
 
