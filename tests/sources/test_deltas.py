@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from flows.cli import main
+from flows.cli import run
 from schemas.errors import UsageRefused
 from schemas.tables import SOURCE_TABLES
 from transforms.sources.feed import FeedSource
@@ -116,12 +116,12 @@ def test_a_row_without_a_recorded_date_was_known_from_the_first() -> None:
 
 def test_the_command_writes_deltas_and_a_clean_feed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["synth", "--persons", "200", "--years", "2", "--as-of", "2026-10-31", "--out", str(tmp_path / "out")]
-    main([*words, "--deltas", "2", "--clean"])
+    assert run([*words, "--deltas", "2", "--clean"]) == 0
     assert "rows" in capsys.readouterr().out
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"base", "truth", "delta-2026-10-30", "delta-2026-10-31"}
     assert pl.read_parquet(tmp_path / "out" / "truth" / "faults.parquet").height == 0
-    main(words)
+    assert run(words) == 0
     assert (tmp_path / "out" / "feed.toml").is_file()
 
 
