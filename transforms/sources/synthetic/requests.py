@@ -51,12 +51,11 @@ def contact_requests(block: Block) -> Rows:
 
 
 def _late(block: Block, rng: np.random.Generator) -> Rows:
-    """The planned ones: two in three answered after a week or more, the others never."""
+    """The planned ones: two in three answered after a week or more, the others not reached or open."""
     course = block.courses["late_answer"]
     person = course.of(OPEN)
     day = course.day[person]
     answered = day + whole(rng, 8, 17, len(person))
-    never = rng.random(len(person)) < 1 / 3
-    answered[never] = NEVER
-    outcome = np.where(never, OUTCOME["not_reached"], OUTCOME["answered"]).astype(np.int32)
+    outcome = choose(rng, {OUTCOME["answered"]: 4.0, OUTCOME["not_reached"]: 1, OUTCOME[""]: 1}, len(person))
+    answered[outcome != OUTCOME["answered"]] = NEVER
     return rows_of(person, day, answered_date=answered, request=course.kind[person], outcome=outcome)
