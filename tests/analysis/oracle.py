@@ -1,45 +1,27 @@
-"""The six first indicators once more, slowly and in plain Python: one person and one date at a time.
+"""The status of one person on one date once more, slowly and in plain Python; the gaps are in `oracle_gaps`."""
 
-Written from the descriptions of the indicators, not from their definitions, and without anything of the engine.
-"""
+from collections.abc import Sequence
+from datetime import date
 
-import calendar
-from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
-from typing import Any
+from tests.analysis.oracle_gaps import GAPS
+from tests.analysis.oracle_records import (
+    Record,
+    Records,
+    age_years,
+    back,
+    has,
+    here_on,
+    in_service,
+    is_measured,
+    lived_here_since,
+    lives_here,
+    valid,
+)
 
-Record = Mapping[str, Any]
-Records = Mapping[str, Sequence[Record]]
-"""The rows of one person by table."""
-
-CHRONIC = {
-    "diabetes": (("icd10", ("E10", "E11", "E12", "E13", "E14")), ("icpc2", ("T89", "T90"))),
-    "hypertension": (("icd10", ("I10", "I11", "I12", "I13", "I15")), ("icpc2", ("K86", "K87"))),
-    "arteries": (
-        ("icd10", ("I20", "I21", "I22", "I23", "I24", "I25", "I63", "I70", "I71", "I72", "I73", "G45")),
-        ("icpc2", ("K74", "K75", "K76", "K89", "K90", "K91", "K92")),
-    ),
-    "heart": (("icd10", ("I50",)), ("icpc2", ("K77",))),
-    "lungs": (("icd10", ("J44",)), ("icpc2", ("R95",))),
-    "memory": (("icd10", ("F00", "F01", "F02", "F03", "G30")), ("icpc2", ("P70",))),
-    "kidneys": (("icd10", ("N18",)),),
-}
-
-
-Parts = tuple[bool, list[tuple[str, bool]], bool, bool]
-"""In the population, exclusions in order, closed, declined."""
-
-
-def back(day: date, months: int) -> date:
-    """So many months earlier, at the latest on the last day of that month."""
-    year, month = divmod(day.year * 12 + day.month - 1 - months, 12)
-    return date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
-
-
-def age_years(person: Record, day: date) -> int:
-    """Completed years."""
-    years = max(0, day.year - person["birth_date"].year - 1)
-    return years + 1 if person["birth_date"] <= back(day, 12 * (years + 1)) else years
+__all__ = [
+    "Record", "Records", "age_years", "area_of", "back", "is_counted", "is_measured", "is_resident", "lives_here",
+    "statuses", "valid",
+]  # fmt: skip
 
 
 def is_counted(person: Record, records: Records, day: date) -> bool:
@@ -73,182 +55,66 @@ def area_of(records: Records, districts: Sequence[str], day: date) -> str:
     return districts[max(known)] if known else "unknown"
 
 
-def status(indicator: str, person: Record, records: Records, day: date) -> str:
-    """not_applicable, excluded: reason, declined, open or closed."""
-    population, reasons, closed, declined = {
-        "diabetes_hba1c_missing": diabetes_hba1c_missing,
-        "hypertension_bp_missing": hypertension_bp_missing,
-        "cvd_ldl_missing": cvd_ldl_missing,
-        "mmr_missing_at_two": mmr_missing_at_two,
-        "frail_no_contact": frail_no_contact,
-        "provider_cancelled_not_rebooked": provider_cancelled_not_rebooked,
-    }[indicator](person, records, day)  # fmt: skip
-    if not is_counted(person, records, day) or not population:
-        return "not_applicable"
-    months = 6 if indicator == "mmr_missing_at_two" else 12
-    first = [
-        ("died", person.get("death_date") is not None and person["death_date"] < day),
-        ("moved_away", not lives_here(records, day)),
-        (f"resident_under_{months}_months", not lived_here_since(records, back(day, months), day)),
-        ("palliative_care", in_service(records, "palliative_care", day) or has(records, day, (("icd10", ("Z51.5",)),))),
-    ]
-    for reason, holds in [*first, *reasons]:
-        if holds:
-            return f"excluded: {reason}"
-    return "closed" if closed else "declined" if declined else "open"
+def statuses(person: Record, records: Records, day: date) -> dict[str, str]:
+    """By indicator: not_applicable, excluded: reason, declined, open or closed."""
+    records = {table: valid(records, table) for table in records}
+    if not is_counted(person, records, day):
+        return dict.fromkeys((*GAPS, "multiple_gaps"), "not_applicable")
+    common = common_reasons(person, records, day)
+    found = {}
+    for name, gap in GAPS.items():
+        population, own, closed, declined = gap(person, records, day)
+        reasons = [*(common[reason] for reason in REASONS.get(name, REASONS["others"])), *own]
+        first = next((reason for reason, holds in reasons if holds), None)
+        word = f"excluded: {first}" if first else "closed" if closed else "declined" if declined else "open"
+        found[name] = word if population else "not_applicable"
+    return {**found, "multiple_gaps": multiple_gaps(found)}
 
 
-def diabetes_hba1c_missing(person: Record, records: Records, day: date) -> Parts:
-    long_ago = [d for d in valid(records, "diagnosis") if d["event_date"] <= back(day, 12)]
-    sick = any(is_coded(d, (*CHRONIC["diabetes"], snomed("44054006", "46635009"))) and lasts(d, day) for d in long_ago)
-    pregnant = any(
-        is_coded(d, (("icd10", ("O24",)), ("icpc2", ("W85",)))) and back(day, 12) < d["event_date"] <= day
-        for d in valid(records, "diagnosis")
-    )
-    reasons = [
-        ("gestational_diabetes", pregnant),
-        ("diabetes_in_remission", has(records, day, (snomed("703136005", "315051004"),))),
-    ]
-    measured = {("loinc", "4548-4"), ("loinc", "59261-8"), ("kuntaliitto", "6128")}
-    return age_years(person, day) >= 16 and sick, reasons, is_measured(records, measured, day), False
+REASONS = {
+    "callback_late": ("died", "moved_away"),
+    "mmr_missing_at_two": ("died", "moved_away", "6", "palliative_care"),
+    "others": ("died", "moved_away", "12", "palliative_care"),
+}
 
 
-def hypertension_bp_missing(person: Record, records: Records, day: date) -> Parts:
-    sick = has(records, day, (*CHRONIC["hypertension"], snomed("38341003", "59621000")))
-    return age_years(person, day) >= 18 and sick, [], is_measured(records, {("loinc", "8480-6")}, day), False
-
-
-def cvd_ldl_missing(person: Record, records: Records, day: date) -> Parts:
-    sick = has(records, day, (*CHRONIC["arteries"], snomed("53741008")))
-    measured = is_measured(records, {("loinc", "18262-6"), ("loinc", "2089-1")}, day)
-    return 18 <= age_years(person, day) <= 85 and sick, [], measured, False
-
-
-def mmr_missing_at_two(person: Record, records: Records, day: date) -> Parts:
-    two_years_old = back(day, 36) < person["birth_date"] <= back(day, 24)
-    doses = [
-        v
-        for v in valid(records, "vaccination")
-        if v["event_date"] <= day
-        and ((v["code_system"] == "atc" and v["code"].startswith("J07BD")) or (v["code_system"], v["code"]) in CVX)
-    ]
-    given = any(v.get("status") in (None, "given") and person["birth_date"] <= back(v["event_date"], 11) for v in doses)
-    contraindicated = any(v.get("status") == "contraindicated" for v in doses)
-    refused = any(v.get("status") == "refused" for v in doses)
-    return two_years_old, [("contraindication", contraindicated)], given, refused
-
-
-CVX = {("cvx", "03"), ("cvx", "94")}
-
-
-def frail_no_contact(person: Record, records: Records, day: date) -> Parts:
-    contacts = [c for c in valid(records, "contact") if c["event_date"] <= day]
-    extra = {
-        "diabetes": snomed("44054006", "46635009"), "hypertension": snomed("38341003", "59621000"),
-        "arteries": snomed("53741008"), "heart": snomed("84114007", "88805009"),
-        "lungs": snomed("13645005", "185086009", "87433001"), "memory": snomed("52448006", "26929004"),
-        "kidneys": snomed("709044004"),
-    }  # fmt: skip
-    diseases = sum(has(records, day, (*codes, extra[name])) for name, codes in CHRONIC.items())
-    medicines = {
-        (m["code_system"], m["code"]) for m in valid(records, "medication") if back(day, 12) < m["event_date"] <= day
+def common_reasons(person: Record, records: Records, day: date) -> dict[str, tuple[str, bool]]:
+    """Reasons for leaving people out that the gaps share."""
+    ever = lived_here_from_birth(person, records, day)
+    new = {months: not (lived_here_since(records, back(day, months), day) or ever) for months in (6, 12)}
+    palliative = in_service(records, "palliative_care", day) or has(records, day, (("icd10", ("Z51.5",)),))
+    return {
+        "died": ("died", person.get("death_date") is not None and person["death_date"] < day),
+        "moved_away": ("moved_away", not lives_here(records, day)),
+        "6": ("resident_under_6_months", new[6]),
+        "12": ("resident_under_12_months", new[12]),
+        "palliative_care": ("palliative_care", palliative),
     }
-    emergency = any(c["channel"] == "emergency" and c["event_date"] > back(day, 24) for c in contacts)
-    frail = in_service(records, "home_care", day) or diseases >= 2 or len(medicines) >= 10 or emergency
-    seen = any(c["channel"] != "automated_message" and c["event_date"] > back(day, 12) for c in contacts)
-    cared_for = in_service(records, "round_the_clock_care", day)
-    return age_years(person, day) >= 75 and frail, [("round_the_clock_care", cared_for)], seen, False
 
 
-def provider_cancelled_not_rebooked(person: Record, records: Records, day: date) -> Parts:
-    appointments = valid(records, "appointment")
-    population = needed = waiting = False
-    for one in appointments:
-        if one["status"] != "cancelled_by_provider" or one.get("reason") not in ("pandemic", "capacity"):
-            continue
-        cancelled = one.get("status_date") or one["event_date"]
-        if not back(day, 24) < cancelled <= day - timedelta(days=90):
-            continue
-        population = True
-        same = [a for a in appointments if a.get("specialty") == one.get("specialty")]
-        ended = [
-            a
-            for a in same
-            if a.get("reason") == "need_ended" and cancelled <= (a.get("status_date") or a["event_date"]) <= day
-        ]
-        if ended:
-            continue
-        needed = True
-        waiting = waiting or not any(makes_good(a, cancelled, day) for a in same)
-    return population, [("need_ended", not needed)], not waiting, False
-
-
-def makes_good(appointment: Record, cancelled: date, day: date) -> bool:
-    """Attended since the cancellation, or booked by the day and still ahead on it."""
-    on, known = appointment["event_date"], appointment.get("status_date") or appointment["event_date"]
-    if appointment["status"] == "attended" and cancelled <= on <= day:
-        return True
-    if (appointment.get("booked_date") or date.min) > day:
-        return False
-    if appointment["status"] in ("booked", "attended"):
-        return bool(day <= on)
-    return bool(day < on and day < known)
-
-
-def valid(records: Records, table: str) -> list[Record]:
-    """Rows that were not taken back."""
-    return [r for r in records.get(table, ()) if not r.get("is_retracted")]
-
-
-def lasts(record: Record, day: date) -> bool:
-    """Begun and not ended before the day."""
-    return bool(record["event_date"] <= day) and (record.get("end_date") is None or record["end_date"] >= day)
-
-
-def here_on(residence: Record, day: date) -> bool:
-    """The row holds on the day."""
-    return (residence.get("from_date") or date.min) <= day <= (residence.get("to_date") or date.max)
-
-
-def lives_here(records: Records, day: date) -> bool:
-    """No residence is known at all, or one holds."""
-    homes = valid(records, "residence")
-    return not homes or any(here_on(r, day) for r in homes)
-
-
-def lived_here_since(records: Records, first: date, day: date) -> bool:
-    """Every day from the first to the last."""
-    homes = [(r.get("from_date") or date.min, r.get("to_date") or date.max) for r in valid(records, "residence")]
-    days = (first + timedelta(days=n) for n in range((day - first).days + 1))
-    return not homes or all(any(start <= each <= end for start, end in homes) for each in days)
-
-
-def in_service(records: Records, service: str, day: date) -> bool:
-    """Has the service on the day."""
-    return any(s["service"] == service and lasts(s, day) for s in valid(records, "service_period"))
-
-
-def snomed(*codes: str) -> tuple[str, tuple[str, ...]]:
-    """Codes of SNOMED."""
-    return "snomed", codes
-
-
-def is_coded(record: Record, codes: Sequence[tuple[str, tuple[str, ...]]]) -> bool:
-    """The code is one of them, or below one of them in ICD-10 and ICPC-2."""
-    for system, starts in codes:
-        if record["code_system"] == system:
-            return record["code"] in starts if system == "snomed" else record["code"].startswith(starts)
-    return False
-
-
-def has(records: Records, day: date, codes: Sequence[tuple[str, tuple[str, ...]]]) -> bool:
-    """Has an active diagnosis of the codes on the day."""
-    return any(is_coded(d, codes) and lasts(d, day) for d in valid(records, "diagnosis"))
-
-
-def is_measured(records: Records, codes: set[tuple[str, str]], day: date) -> bool:
-    """Measured within twelve months."""
+def lived_here_from_birth(person: Record, records: Records, day: date) -> bool:
+    """Every day since the last of the month of birth, or since a day in it."""
+    first = person["birth_date"]
     return any(
-        (m["code_system"], m["code"]) in codes and back(day, 12) < m["event_date"] <= day
-        for m in valid(records, "measurement")
+        lived_here_since(records, r["from_date"], day)
+        for r in valid(records, "residence")
+        if r.get("from_date")
+        and r["from_date"] <= day
+        and (r["from_date"].year, r["from_date"].month) <= (first.year, first.month)
     )
+
+
+SAME = (
+    {"diabetes_hba1c_missing", "hba1c_high_no_followup", "diabetes_annual_checks_incomplete"},
+    {"cvd_ldl_missing", "cvd_statin_missing"},
+    {"copd_spirometry_missing", "copd_influenza_vaccine_missing"},
+)
+
+
+def multiple_gaps(found: dict[str, str]) -> str:
+    """Two open gaps, those of one disease counted once; call-backs are no gaps of care."""
+    words = {name: word for name, word in found.items() if name != "callback_late"}
+    if not any(word in ("open", "closed") for word in words.values()):
+        return "not_applicable"
+    gaps = {next((n for n, one in enumerate(SAME) if name in one), name) for name, w in words.items() if w == "open"}
+    return "open" if len(gaps) >= 2 else "closed"

@@ -32,12 +32,11 @@ def check(folder: Path, text: str, name: str = "XX01.toml") -> None:
 
 def test_the_projects_own_definitions_hold() -> None:
     assert set(check_indicators()) == {
-        "diabetes_hba1c_missing",
-        "hypertension_bp_missing",
-        "cvd_ldl_missing",
-        "mmr_missing_at_two",
-        "frail_no_contact",
-        "provider_cancelled_not_rebooked",
+        *("callback_late", "child_health_check_missed", "copd_influenza_vaccine_missing", "copd_spirometry_missing"),
+        *("cvd_ldl_missing", "cvd_statin_missing", "dementia_medicine_no_review", "depression_no_followup"),
+        *("diabetes_annual_checks_incomplete", "diabetes_hba1c_missing", "frail_no_contact", "hba1c_high_no_followup"),
+        *("hypertension_bp_missing", "mmr_missing_at_two", "multiple_gaps", "no_show_not_rebooked", "opioid_no_review"),
+        *("provider_cancelled_not_rebooked", "psychosis_metabolic_check_missing", "substance_use_no_followup"),
     }
 
 
@@ -119,6 +118,53 @@ def test_a_good_definition_is_taken(tmp_path: Path) -> None:
             "XX01.toml",
             "capitals",
         ),
+        ("active = true", "value = { from = 1 }", "XX01.toml.population.value", "no values"),
+        ("active = true", 'latest = "yes"', "XX01.toml.population.latest", "true or false"),
+        ("active = true", "total = { days_supplied = 90 }", "XX01.toml.population.total", "whole numbers of diagnosis"),
+        ("active = true", 'without_before = "0 days"', "XX01.toml.population.without_before", "length of time"),
+        ("active = true", 'in_season = { from = "10-01" }', "XX01.toml.population.in_season", "first and its last"),
+        (
+            "active = true",
+            'in_season = { from = "02-29", to = "03-31" }',
+            "XX01.toml.population.in_season.from",
+            "every year",
+        ),
+        ('within = "12 months"', "value = 75", "XX01.toml.closed.value", "bounds"),
+        ('within = "12 months"', 'value = { from = "75" }', "XX01.toml.closed.value.from", "number"),
+        ('within = "12 months"', "value = { to = 75 }", "XX01.toml.closed.value.to", "unknown"),
+        ('within = "12 months"', 'followed_by = { from = "1 day" }', "XX01.toml.closed.followed_by", "missing"),
+        (
+            'within = "12 months"',
+            'followed_by = { from = "1 day", to = "6 months", any = [{ table = "contacts" }] }',
+            "XX01.toml.closed.followed_by.any[1].table",
+            "no such table",
+        ),
+        (
+            'within = "12 months"',
+            'not_followed_by = { from = "1 day", to = "6 months", any = [{ table = "contact", latest = true }] }',
+            "XX01.toml.closed.not_followed_by.any[1].latest",
+            "unknown",
+        ),
+        (
+            'within = "12 months"',
+            'followed_by = { from = "1 day", to = "6 months", any = [] }',
+            "XX01.toml.closed.followed_by.any",
+            "list of events",
+        ),
+        (
+            "closed = {",
+            'closed = { table = "medication", at_least = 2, total = { days_supplied = 90 } } #',
+            "XX01.toml.closed.total",
+            "at_least",
+        ),
+        (
+            "closed = {",
+            'closed = { table = "medication", total = { days = 90 } } #',
+            "XX01.toml.closed.total",
+            "days_supplied",
+        ),
+        ("closed = {", 'closed = { part = "feet" } #', "XX01.toml.closed.part", "no such part"),
+        ("closed = {", 'closed = { select = "call_back" } #', "XX01.toml.select", "cannot be used"),
         ("closed = {", 'closed = { select = "../counts" } #', "XX01.toml.closed.select", "not the name"),
         ("closed = {", 'closed = { select = "no_such" } #', "XX01.toml.select", "no SELECT no_such"),
         ("closed = {", 'closed = { select = "counts" } #', "XX01.toml.select", "cannot be used"),
@@ -147,6 +193,68 @@ def test_a_reason_of_its_own_must_be_used_and_be_named_in_every_language(tmp_pat
         check(tmp_path, GOOD.replace('["died"]', '["tired"]') + own.replace('en = "c"\n', ""))
     with pytest.raises(UsageRefused, match=r"exclusion\.tired: the clause is missing"):
         check(tmp_path, GOOD.replace('["died"]', '["tired"]') + own.replace("when = { died = true }\n", ""))
+
+
+def test_a_part_must_be_named_in_every_language_and_have_a_clause(tmp_path: Path) -> None:
+    part = '[part.feet]\nfi = "a"\nsv = "b"\nen = "c"\ndone = { died = true }\n'
+    check(tmp_path, GOOD + part)
+    with pytest.raises(UsageRefused, match=r"part\.feet\.sv: the language is missing"):
+        check(tmp_path, GOOD + part.replace('sv = "b"\n', ""))
+    with pytest.raises(UsageRefused, match=r"part\.feet: the clause is missing. Add done"):
+        check(tmp_path, GOOD + part.replace("done = { died = true }\n", ""))
+    with pytest.raises(UsageRefused, match=r"part\.Feet: the name"):
+        check(tmp_path, GOOD + part.replace("part.feet", "part.Feet"))
+
+
+@pytest.mark.parametrize(
+    ("deadlines", "place", "words"),
+    [
+        ("working_days = -1", r"deadline\[1\].working_days", "at least 0"),
+        ("from = 2020-01-01\nworking_days = 1", "deadline", "without a deadline"),
+        ("until = 2020-01-01\nworking_days = 1", "deadline", "without a deadline"),
+        ('until = "2020-01-01"\nworking_days = 1', r"deadline\[1\].until", "not a day"),
+        (
+            "until = 2020-01-01\nworking_days = 1\n[[deadline]]\nfrom = 2020-01-03\nworking_days = 0",
+            r"deadline\[2\]",
+            "does not follow",
+        ),
+    ],
+)
+def test_a_dated_table_has_neither_holes_nor_overlaps(deadlines: str, place: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageRefused, match=f"{place}: .*{words}"):
+        check(tmp_path, GOOD + f"[[deadline]]\n{deadlines}\n")
+
+
+COMPOSITE = """
+id = "XX02"
+version = 1
+source = "The others"
+exclusions = []
+title = { fi = "a", sv = "b", en = "c" }
+description = { fi = "a", sv = "b", en = "c" }
+composite = { of = ["XX01"], at_least = 1 }
+"""
+
+
+@pytest.mark.parametrize(
+    ("new", "place", "words"),
+    [
+        ('{ of = ["XX03"], at_least = 1 }', "XX02.toml.composite.of", "no indicator XX03"),
+        ('{ of = ["XX02"], at_least = 1 }', "XX02.toml.composite.of", "composite itself"),
+        ('{ of = ["XX01", "XX01"], at_least = 1 }', "XX02.toml.composite.of", "twice"),
+        ("{ of = [], at_least = 1 }", "XX02.toml.composite.of", "list of indicators"),
+        ('{ of = ["XX01"], at_least = 2 }', "XX02.toml.composite.at_least", "more than"),
+        ('{ of = ["XX01"], at_least = 1, once = [["XX09"]] }', "XX02.toml.composite.once", "not in of"),
+        ('{ of = ["XX01"], at_least = 1, twice = [] }', "XX02.toml.composite.twice", "unknown"),
+    ],
+)
+def test_a_slip_in_a_composite_is_refused_with_its_place(new: str, place: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "XX01.toml").write_text(GOOD, "utf-8")
+    check(tmp_path, COMPOSITE, "XX02.toml")
+    with pytest.raises(UsageRefused) as refused:
+        check(tmp_path, COMPOSITE.replace('{ of = ["XX01"], at_least = 1 }', new), "XX02.toml")
+    assert str(refused.value).startswith(f"{place}: ")
+    assert words in str(refused.value)
 
 
 CODELIST = 'source = "A register"\ntitle = { fi = "a", sv = "b", en = "c" }\n[codes]\nicd10 = ["E10"]\n'
@@ -195,6 +303,9 @@ def test_an_explanation_holds_the_words_the_codes_and_the_sql(indicator: object,
     assert all(exclusion.label[language] in text for exclusion in found.exclusions)
     assert compile_indicator(found) in text
     assert all(f"({name})" in text for name in found.codelists)
+    assert all(part.label[language] in text for part in found.parts)
+    assert all(f"{part.title[language]} ({part.id})" in text for part in found.components)
+    assert text.count("2023-08-31") >= len(found.deadlines) // 2
 
 
 def test_an_explanation_in_another_language_is_refused() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from schemas.areas import load_areas
 from schemas.codelists import LANGUAGES, CodeList, load_codelists
 from schemas.errors import UsageRefused
-from schemas.indicators import Indicator, Selected, load_indicators
+from schemas.indicators import Deadline, Indicator, Selected, load_indicators
 from transforms.analysis.compiling import compile_indicator
 from transforms.analysis.evaluation import evaluate
 from transforms.analysis.selects import select_text
@@ -17,6 +17,14 @@ _HEADINGS = {
     "fi": ("versio", "Laskennasta jätetään pois", "Joustoaika", "Lähde", "Koodistot", "SQL"),
     "sv": ("version", "Utelämnas ur beräkningen", "Respittid", "Källa", "Kodlistor", "SQL"),
     "en": ("version", "Left out of the count", "Grace period", "Source", "Code lists", "SQL"),
+}
+_PARTS = {"fi": "Osat", "sv": "Delar", "en": "Parts"}
+_COUNTED_FROM = {"fi": "Lasketaan näistä", "sv": "Räknas utifrån", "en": "Counted from"}
+_DEADLINES = {"fi": "Määräajat", "sv": "Tidsfrister", "en": "Deadlines"}
+_DUE = {
+    "fi": ("samana arkipäivänä", "1 arkipäivä", "{} arkipäivää"),
+    "sv": ("samma vardag", "1 vardag", "{} vardagar"),
+    "en": ("the same working day", "1 working day", "{} working days"),
 }
 _UNITS = {
     "fi": {"days": ("päivä", "päivää"), "months": ("kuukausi", "kuukautta")},
@@ -38,17 +46,33 @@ def explain(indicator: Indicator, language: str, codelists: Mapping[str, CodeLis
     lines += [textwrap.fill(indicator.description[language], 100, break_on_hyphens=False), "", f"{left_out}:"]
     lines += [f"  {number}. {found.label[language]}" for number, found in enumerate(indicator.exclusions, start=1)]
     lines += [""]
+    lines += _section(_PARTS[language], [part.label[language] for part in indicator.parts])
+    lines += _section(_COUNTED_FROM[language], [f"{part.title[language]} ({part.id})" for part in indicator.components])
+    lines += _section(_DEADLINES[language], [_deadline(rule, language) for rule in indicator.deadlines])
     if indicator.grace:
         one, many = _UNITS[language][indicator.grace.unit]
         lines += [f"{grace}: {indicator.grace.count} {one if indicator.grace.count == 1 else many}"]
-    lines += [f"{source}: {indicator.source}", "", f"{lists}:"]
-    for name in indicator.codelists:
-        codes = "; ".join(f"{system} {', '.join(codes)}" for system, codes in known[name].codes.items())
-        lines += [f"  {known[name].title[language]} ({name}): {codes}"]
-    lines += ["", f"{sql}:", compile_indicator(indicator)]
+    lines += [f"{source}: {indicator.source}", ""]
+    lines += _section(lists, [_codes(known[name], language) for name in indicator.codelists])
+    lines += [f"{sql}:", compile_indicator(indicator)]
     for name in dict.fromkeys(leaf.name for leaf in indicator.leaves if isinstance(leaf, Selected)):
         lines += ["", f"-- select {name}", select_text(name).strip()]
     return "\n".join(lines) + "\n"
+
+
+def _codes(codelist: CodeList, language: str) -> str:
+    codes = "; ".join(f"{system} {', '.join(codes)}" for system, codes in codelist.codes.items())
+    return f"{codelist.title[language]} ({codelist.name}): {codes}"
+
+
+def _section(heading: str, items: list[str]) -> list[str]:
+    return [f"{heading}:", *(f"  {item}" for item in items), ""] if items else []
+
+
+def _deadline(rule: Deadline, language: str) -> str:
+    same, one, many = _DUE[language]
+    length = same if not rule.working_days else one if rule.working_days == 1 else many.format(rule.working_days)
+    return f"{rule.start or ''}–{rule.end or ''}: {length}"
 
 
 def check_indicators(folder: Path | None = None) -> dict[str, Indicator]:

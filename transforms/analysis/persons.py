@@ -21,9 +21,9 @@ from transforms.analysis.days import (
     days_before,
     masks_between,
 )
-from transforms.analysis.features import person_numbers
 from transforms.analysis.lake import Lake
 from transforms.analysis.masks import Numbers, merged, scatter
+from transforms.analysis.reading import person_numbers
 
 NOT_COUNTED = ("objection", "processing_restriction")
 """Restrictions (GDPR Articles 21 and 18) under which a person is in no count."""

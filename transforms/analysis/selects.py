@@ -12,9 +12,9 @@ from schemas.errors import UsageRefused
 from schemas.indicators import Deadline, Leaf, Period, Selected
 from schemas.table import PERSON_NUMBER
 from transforms.analysis.days import Masks, day_numbers, days_before, due_days
-from transforms.analysis.features import person_numbers
 from transforms.analysis.lake import Lake
 from transforms.analysis.masks import scatter
+from transforms.analysis.reading import person_numbers
 
 DEADLINES_REACH = Period(120, "months")
 """How long before the first as-of date the table `deadline` begins."""
