@@ -141,8 +141,9 @@ def test_every_open_gap_has_a_cause(clean: Comparison) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_dirty_data_show_the_planted_gaps_with_precision_and_recall_of_at_least_99_percent(tmp_path: Path) -> None:
-    found = compare(tmp_path / "dirty", SyntheticSource(300_000, 3, AS_OF, 11))
+    found = compare(tmp_path / "dirty", SyntheticSource(150_000, 3, AS_OF, 11))
     table = found.table()
     show("Planted gaps in data with faults", table)
     assert set(found.truth["faults"]["kind"]) >= {"duplicate_person", "changed_code", "retroactive_move", "after_death"}

@@ -26,7 +26,7 @@ from transforms.sources.synthetic.draws import (
 )
 from transforms.sources.synthetic.vocabulary import REQUEST, SPECIALTIES, SPECIALTY
 
-_HIGH, _HIGH_FOLLOWED = 0.014, 0.03
+_HIGH, _HIGH_FOLLOWED = 0.03, 0.05
 """Shares of persons with diabetes whose last HbA1c is high: nothing followed, or a review did."""
 _NO_SHOWS, _NO_SHOWS_REBOOKED = 0.004, 0.005
 """Shares of residents who twice within a year did not come: not booked again, or booked again."""
@@ -52,7 +52,7 @@ LATE_ANSWERS = 0.036
 _NOT_VACCINATED, _REFUSED = 0.25, 0.03
 """Shares of persons with COPD who go without influenza vaccination in a season, and who decline it."""
 SEASON_DAYS = 95
-OPIOID_SHARE = 0.07
+OPIOID_SHARE = 0.12
 """Of persons with chronic pain who are dispensed opioids month after month."""
 ASKED_WITHIN, QUIET_BEFORE_NO_SHOW = 430, 430
 """Days before the as-of date: planned requests; no-shows that are planned one by one."""
@@ -96,7 +96,9 @@ def _silent(block: Block, rng: np.random.Generator, courses: Mapping[str, Course
     # A round may be held some days early, on a working day.
     back = np.minimum(block.as_of - (rng.random(block.size) * span).astype(np.int32), block.newest - 7)
     now = block.is_out_of_touch
-    first = np.where(now, block.as_of - np.where(block.had_emergency, SILENT_DAYS, longer), np.where(had, back - longer, NEVER))
+    first = np.where(
+        now, block.as_of - np.where(block.had_emergency, SILENT_DAYS, longer), np.where(had, back - longer, NEVER)
+    )
     return first.astype(np.int32), np.where(now, NEVER, back).astype(np.int32)
 
 
