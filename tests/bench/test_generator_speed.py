@@ -20,7 +20,7 @@ PERSONS, YEARS, MEASURED = 100_000, 5, 10_000
 def write(frames: list[tuple[str, pl.DataFrame]], folder: Path) -> None:
     for number, (table, frame) in enumerate(frames):
         (folder / table).mkdir(parents=True, exist_ok=True)
-        frame.write_parquet(folder / table / f"part-{number:04}.parquet", compression="zstd")
+        frame.write_parquet(folder / table / f"part-{number:04}.parquet", compression="zstd", compression_level=1)
 
 
 def test_persons_a_second_and_the_ratio_to_writing_alone(tmp_path: Path) -> None:
