@@ -39,7 +39,7 @@ from schemas.areas import load_areas
 from schemas.indicators import load_indicators
 from schemas.policy import load_policy
 from schemas.resolution import check_resolutions
-from transforms.analysis.features import select_text
+from transforms.analysis.selects import select_text
 from transforms.controller.boundary import check_boundary
 from transforms.controller.canaries import Canaries
 from transforms.controller.generalise import banned_pseudonyms

@@ -106,3 +106,59 @@ def test_clean_data_show_every_planted_gap_and_no_other(clean: Comparison) -> No
     assert (table["planted"] >= 5).all()
     assert table["precision"].to_list() == [1.0] * 20
     assert table["recall"].to_list() == [1.0] * 20
+
+
+def test_what_is_planned_as_excluded_or_declined_is_neither_open_nor_closed(clean: Comparison) -> None:
+    planned = clean.statuses.filter(pl.col("planned").is_in(["excluded", "declined"]))
+    assert planned.filter(pl.col("planned") != pl.col("found")).height <= 0.002 * planned.height
+    assert not planned["found"].is_in(["open", "closed"]).any()
+    assert set(planned["indicator"]) >= WHOLLY_PLANNED - {"multiple_gaps"}
+    reasons = set(planned["reason"].drop_nulls())
+    assert reasons >= {
+        "died", "moved_away", "resident_under_12_months", "resident_under_6_months", "palliative_care",
+        "diabetes_in_remission", "statin_intolerance", "round_the_clock_care", "specialist_care", "need_ended",
+        "cancer",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("indicator", sorted(WHOLLY_PLANNED))
+def test_closed_gaps_are_planned_as_well(clean: Comparison, indicator: str) -> None:
+    rows = clean.statuses.filter(indicator=indicator)
+    assert set(rows.filter(planned="closed")["person_id"]) == set(rows.filter(found="closed")["person_id"])
+
+
+def test_every_open_gap_has_a_cause(clean: Comparison) -> None:
+    gaps = clean.truth["gaps"]
+    assert gaps.filter(status="open")["cause"].null_count() == 0
+    assert (
+        gaps.filter(pl.col("status") != "open")["cause"].null_count() == gaps.filter(pl.col("status") != "open").height
+    )
+    causes = dict(gaps.filter(status="open")["cause"].value_counts().iter_rows())
+    assert set(causes) == {
+        "never_invited", "no_show", "cancelled_by_client", "cancelled_by_provider", "moved", "recorded_late",
+        "answered_late",
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_dirty_data_show_the_planted_gaps_with_precision_and_recall_of_at_least_99_percent(tmp_path: Path) -> None:
+    found = compare(tmp_path / "dirty", SyntheticSource(150_000, 3, AS_OF, 11))
+    table = found.table()
+    show("Planted gaps in data with faults", table)
+    assert set(found.truth["faults"]["kind"]) >= {"duplicate_person", "changed_code", "retroactive_move", "after_death"}
+    assert found.truth["late"].height > 1000
+    assert (table["planted"] >= 50).all()
+    assert table.filter((pl.col("precision") < 0.99) | (pl.col("recall") < 0.99)).is_empty()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("years", "as_of", "seed"),
+    [(2, date(2024, 2, 29), 1), (5, date(2022, 3, 31), 2), (4, date(2023, 12, 31), 3), (3, date(2026, 5, 15), 4)],
+)
+def test_clean_data_are_as_planned_on_other_dates_and_over_other_years(
+    tmp_path: Path, years: int, as_of: date, seed: int
+) -> None:
+    table = compare(tmp_path / "clean", SyntheticSource(25_000, years, as_of, seed, dirt=False)).table()
+    assert table.filter((pl.col("precision") < 1) | (pl.col("recall") < 1)).is_empty()

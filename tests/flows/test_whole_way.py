@@ -104,10 +104,11 @@ def test_counts_are_printed_with_margins_that_add_up_and_the_access_is_logged(da
 
 
 def test_planted_gaps_are_found(finished: Path, feed: Path, caregap: Caregap) -> None:
-    """The generator's own record of who misses care, against the counts of the city."""
+    """Who misses care, and whose care is recorded late, as the generator planned it, against the counts of the city."""
     truth = pl.read_parquet(feed / "truth" / "gaps.parquet").filter(pl.col("indicator") == "diabetes_hba1c_missing")
     sure_open = truth.filter("is_eligible", "is_open").height
-    unsure = truth.filter(pl.col("is_eligible").is_null() | pl.col("is_open").is_null()).height
+    late = pl.read_parquet(feed / "truth" / "late.parquet").filter(table="measurement")
+    unsure = truth.filter("is_eligible", ~pl.col("is_open")).join(late, on="person_id", how="semi").height
     counts = pl.read_parquet(finished / "platform" / "counts" / AS_OF / "counts.parquet")
     found = counts.filter(pl.col("indicator") == "diabetes_hba1c_missing")["open"].sum()
     assert sure_open > 5

@@ -582,3 +582,43 @@ def test_drawn_days_lie_within_their_bounds(seed: int, spans: list[tuple[int, in
     moved = working_day(day)
     assert all(date_of(int(one)).weekday() < 5 for one in moved)
     assert ((moved <= day) & (moved >= day - 6)).all()
+
+
+def test_the_cause_of_a_gap_can_be_seen_in_the_rows(spotless: City) -> None:
+    source, rows = spotless
+    gaps = source.truth()["gaps"].filter(indicator="hypertension_bp_missing", status="open")
+    appointments = rows["appointment"].filter(pl.col("status_date") > years_before(1), specialty="nursing")
+    homes = rows["residence"].filter(pl.col("from_date") > years_before(2))
+    late = source.truth()["late"].filter(table="measurement")
+    evidence = {
+        "no_show": appointments.filter(status="no_show"),
+        "cancelled_by_client": appointments.filter(status="cancelled_by_client"),
+        "cancelled_by_provider": appointments.filter(status="cancelled_by_provider", reason="capacity"),
+        "moved": homes,
+        "recorded_late": late,
+    }
+    for cause, seen in evidence.items():
+        persons = gaps.filter(cause=cause)["person_id"]
+        assert len(persons) > 3, cause
+        assert set(persons) <= set(seen["person_id"]), cause
+    assert (late["event_date"] <= AS_OF).all()
+    assert (late["recorded_date"] > AS_OF).all()
+    assert (
+        not set(late["person_id"])
+        & set(rows["measurement"].filter(pl.col("recorded_date") > years_before(1), code="6128")["person_id"])
+        & set(source.truth()["gaps"].filter(indicator="diabetes_hba1c_missing", cause="recorded_late")["person_id"])
+    )
+
+
+def test_follow_up_is_booked_attended_and_measured(spotless: City) -> None:
+    rows = spotless[1]
+    nursing = rows["appointment"].filter(specialty="nursing", status="attended")
+    assert nursing.height > 5_000
+    contacts = rows["contact"].select("person_id", "event_date")
+    met = nursing.join(contacts, on=["person_id", "event_date"], how="semi")
+    assert met.height > 0.95 * nursing.height
+    measured = nursing.join(
+        rows["measurement"].select("person_id", "event_date"), on=["person_id", "event_date"], how="semi"
+    )
+    assert measured.height > 0.5 * nursing.height
+    assert (nursing["booked_date"] <= nursing["event_date"]).all()

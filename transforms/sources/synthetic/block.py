@@ -37,9 +37,11 @@ class Block:
     """Some persons and what is planned for them; one entry per person in every array.
 
     `onset` holds first days by condition, `periods` first and last days by lasting service and by restriction, `lacks`
-    who misses which care, `causes` why, as places in `vocabulary.CAUSES`, `due` when it should have been given, and
-    `courses` what is planned event by event. Rows are drawn from `start` to `as_of`; `is_dirty` says whether with
-    faults.
+    who misses which care now, `lapses` from when until when it was missing (for those who lack it, until after the
+    as-of date), `silent` from when until when no professional
+    met the person, `newest` the day of the last round of follow-up, `causes` why it is missing, as places in
+    `vocabulary.CAUSES`, `due` when it should have been given, and `courses` what is planned event by event. Rows are
+    drawn from `start` to `as_of`; `is_dirty` says whether with faults.
     """
 
     number: int
@@ -53,9 +55,14 @@ class Block:
     is_dirty: bool = True
     periods: Mapping[str, tuple[Days, Days]] = field(default_factory=dict)
     lacks: Mapping[str, Flags] = field(default_factory=dict)
+    lapses: Mapping[str, tuple[Days, Days]] = field(default_factory=dict)
     courses: Mapping[str, Course] = field(default_factory=dict)
     causes: Places = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
+    newest: Days = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
     due: Days = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
+    silent: tuple[Days, Days] = field(
+        default_factory=lambda: (np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int32))
+    )
     is_out_of_touch: Flags = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
     had_emergency: Flags = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
 
@@ -94,6 +101,12 @@ class Block:
         """Who has one of the conditions by the as-of date."""
         found: Flags = np.min([self.onset[name] for name in conditions], axis=0) <= self.as_of
         return found
+
+    def is_lapsed(self, care: str, person: Places, day: Days) -> Flags:
+        """Whether care on that day falls into what the person is to miss, or once missed."""
+        first, last = self.lapses[care]
+        lapsed: Flags = (day > first[person]) & (day < last[person])
+        return lapsed
 
     def is_in(self, period: str) -> Flags:
         """Whose period includes the as-of date."""

@@ -16,7 +16,7 @@ from transforms.sources.synthetic.vocabulary import CAUSE, CONTACT, REASON, SPEC
 BOOKED_AHEAD_DAYS = 120
 _NO_SHOW, _CANCELLED_BY_CLIENT, _CANCELLED_BY_PROVIDER, _PROVIDER_IN_PANDEMIC = 0.035, 0.07, 0.03, 0.5
 """Shares of appointments; the last is what a stop of all activity would add to the one before."""
-_NOT_BOOKED_AGAIN = 0.33
+_NOT_BOOKED_AGAIN, _HABIT = 0.33, 1.0
 _CLIENT_REASONS = {"illness": 4.0, "client_request": 4, "need_ended": 2, "other": 1}
 _PROVIDER_REASONS = {"capacity": 6.0, "illness": 2, "other": 1}
 _PLANNED_CANCELLATIONS = (760, 85)
@@ -161,7 +161,9 @@ def _kept_or_not(
     block: Block, rng: np.random.Generator, person: Places, day: Days, booked: Days, specialty: Places
 ) -> Rows:
     size, chance = len(person), rng.random(len(person))
-    prone = np.exp(1.3 * block.has("substance_use") + 0.8 * block.has("psychosis") + 0.5 * (block.age < 40))
+    prone = 1.3 * block.has("substance_use") + 0.8 * block.has("psychosis") + 0.5 * (block.age < 40)
+    # Some forget again and again: the spread of a person's own habit, with the mean left as it is.
+    prone = np.exp(prone + _HABIT * block.rng("habit").normal(size=block.size) - _HABIT**2 / 2)
     no_show = np.minimum(block.missed(_NO_SHOW) * prone, 0.5)[person]
     by_provider = _CANCELLED_BY_PROVIDER + _PROVIDER_IN_PANDEMIC * np.maximum(1 - activity(day), 0)
     missed, by_client, cancelled = _split(

@@ -8,7 +8,7 @@ from transforms.sources.synthetic.activity import HIGHEST, activity
 from transforms.sources.synthetic.block import CLOSED, OPEN, Block
 from transforms.sources.synthetic.courses import CHILD_CHECKS, FOLLOW_UP_DUE
 from transforms.sources.synthetic.draws import Days, Flags, Places, arrivals, choose, spaced, whole, working_day
-from transforms.sources.synthetic.planning import CARES, CERTAIN_WITHIN
+from transforms.sources.synthetic.planning import CARES
 from transforms.sources.synthetic.rows import Rows, joined, rows_of
 from transforms.sources.synthetic.vocabulary import CONTACT
 
@@ -73,13 +73,14 @@ def follow_up_contacts(block: Block) -> Rows:
     parts.append(_contacts(rng, seeing, day, {"substance_visit": 3, "substance_social": 1}))
     on_opioids = block.courses["opioid"].state > 0
     for has, contacts, yearly, certain in (
-        (block.has("dementia"), {"memory_visit": 2, "memory_doctor": 1}, 1.0, CERTAIN_WITHIN),
+        (block.has("dementia"), {"memory_visit": 2, "memory_doctor": 1}, 1.0, None),
         (on_opioids, {"medication_review": 3, "medication_review_phone": 1}, 2.6, 165),
     ):
         person, day = arrivals(rng, np.where(has, yearly, 0.0), block.first, block.last)
         parts.append(_contacts(rng, person, day, contacts))
         person = _where(has)
-        parts.append(_contacts(rng, person, _lately(block, rng, person, certain), contacts))
+        newest = block.newest[person] if certain is None else _lately(block, rng, person, certain)
+        parts.append(_contacts(rng, person, newest, contacts))
     return joined(parts)
 
 
@@ -91,7 +92,7 @@ def old_age_contacts(block: Block) -> Rows:
     day = block.as_of - whole(rng, 440, 700, len(hurt))
     return joined(
         [
-            _contacts(rng, old, _lately(block, rng, old, CERTAIN_WITHIN), {"nurse_phone": 1}),
+            _contacts(rng, old, block.newest[old], {"nurse_phone": 1}),
             rows_of(hurt, day, contact=CONTACT["emergency"]),
         ]
     )
@@ -122,8 +123,7 @@ def as_planned(block: Block, rows: Rows) -> Rows:
         course = block.courses[name]
         begins = course.day[person]
         dropped |= (course.state[person] == OPEN) & (day >= begins) & (day <= begins + days)
-    unseen = block.lacks["memory_review"][person] & (day > block.as_of - CARES["memory_review"].days)
-    dropped |= unseen & _MEETS_MEMORY[kind]
+    dropped |= _MEETS_MEMORY[kind] & block.has("dementia")[person] & block.is_lapsed("memory_review", person, day)
     unseen = block.lacks["opioid_review"][person] & (day > block.as_of - CARES["opioid_review"].days)
     dropped |= unseen & _REVIEWS[kind]
     at_clinic = _AT_CHILD_CLINIC[kind]

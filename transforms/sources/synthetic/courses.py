@@ -26,11 +26,11 @@ from transforms.sources.synthetic.draws import (
 )
 from transforms.sources.synthetic.vocabulary import REQUEST, SPECIALTIES, SPECIALTY
 
-_HIGH, _HIGH_FOLLOWED = 0.035, 0.05
+_HIGH, _HIGH_FOLLOWED = 0.03, 0.05
 """Shares of persons with diabetes whose last HbA1c is high: nothing followed, or a review did."""
-_NO_SHOWS, _NO_SHOWS_REBOOKED = 0.006, 0.012
+_NO_SHOWS, _NO_SHOWS_REBOOKED = 0.004, 0.005
 """Shares of residents who twice within a year did not come: not booked again, or booked again."""
-_CANCELLED, _CANCELLED_REBOOKED, _NEED_ENDED = 0.011, 0.026, 0.002
+_CANCELLED, _CANCELLED_REBOOKED, _NEED_ENDED = 0.01, 0.022, 0.002
 """Shares of residents whose appointment was called off by the services within two years, by what came of it."""
 FOLLOWED_CONDITIONS = ("hypertension", "diabetes", "arterial_disease", "copd", "psychosis", "dementia")
 """Conditions that are followed up once or twice a year."""
@@ -42,17 +42,19 @@ _MMR_MISSED, _MMR_DAYS = 0.055, (368, 500)
 """Share of children without the first dose of MMR, and the age in days at which the others get it."""
 _NO_FOLLOW_UP = {"depression": 0.28, "substance_use": 0.38}
 NEW_ILLNESS = tuple(_NO_FOLLOW_UP)
-NEW_WITHIN = 355
 FOLLOW_UP_DUE = {"depression": 70, "substance_use": 100}
 """Days from a new illness after which follow-up that has not taken place is missing, whichever limit is used."""
-LATE_ANSWERS = 0.035
+SILENT_DAYS, _SILENT_LONGER, _SILENT_SHARE = 430, 250, 0.12
+"""Days without a contact at least, and beyond that on average; share of the old of whom nothing else is planned."""
+_NEEDS_CONTACTS = ("hba1c_high", "no_shows", "cancelled", "opioid")
+LATE_ANSWERS = 0.036
 """Share of residents who wait too long for a call within the year."""
 _NOT_VACCINATED, _REFUSED = 0.25, 0.03
 """Shares of persons with COPD who go without influenza vaccination in a season, and who decline it."""
 SEASON_DAYS = 95
-OPIOID_SHARE = 0.07
+OPIOID_SHARE = 0.12
 """Of persons with chronic pain who are dispensed opioids month after month."""
-ASKED_WITHIN, QUIET_BEFORE_NO_SHOW = 330, 430
+ASKED_WITHIN, QUIET_BEFORE_NO_SHOW = 430, 430
 """Days before the as-of date: planned requests; no-shows that are planned one by one."""
 
 
@@ -74,7 +76,30 @@ def courses_of(block: Block) -> Block:
     for name in _NO_FOLLOW_UP:
         courses[name] = _new_illness(block, rng, name, courses["opioid"])
     courses |= {name: _child_check(block, rng, name) for name in CHILD_CHECKS}
-    return replace(block, courses=courses)
+    # Where the last rounds follow a high HbA1c there is no room for an earlier lapse.
+    high = courses["hba1c_high"].state != NOTHING
+    lapses = {
+        name: (np.where(high & (last < NEVER), NEVER, first).astype(np.int32), last)
+        for name, (first, last) in block.lapses.items()
+    }
+    return replace(block, courses=courses, lapses=lapses, silent=_silent(block, rng, courses))
+
+
+def _silent(block: Block, rng: np.random.Generator, courses: Mapping[str, Course]) -> tuple[Days, Days]:
+    """From when until when no professional met the old: now, or once within the years where nothing else is planned."""
+    longer = SILENT_DAYS + rng.exponential(_SILENT_LONGER, block.size).astype(np.int32)
+    span = block.as_of - block.start
+    had = (block.age >= 75) & ~block.had_emergency & ~np.any(list(block.lacks.values()), axis=0)
+    had &= ~block.has(*NEW_ILLNESS) & (block.periods["home_care"][0] == NEVER)
+    had &= np.all([course.state == NOTHING for name, course in courses.items() if name in _NEEDS_CONTACTS], axis=0)
+    had &= rng.random(block.size) < np.minimum(block.missed(_SILENT_SHARE) * span / (_SILENT_LONGER + 200), 0.9)
+    # A round may be held some days early, on a working day.
+    back = np.minimum(block.as_of - (rng.random(block.size) * span).astype(np.int32), block.newest - 7)
+    now = block.is_out_of_touch
+    first = np.where(
+        now, block.as_of - np.where(block.had_emergency, SILENT_DAYS, longer), np.where(had, back - longer, NEVER)
+    )
+    return first.astype(np.int32), np.where(now, NEVER, back).astype(np.int32)
 
 
 def _draw(rng: np.random.Generator, who: Flags, shares: Mapping[int, Floats | float]) -> Places:
@@ -132,7 +157,7 @@ def _late_answers(block: Block, rng: np.random.Generator) -> Course:
     state = _draw(rng, block.is_resident & ~block.is_out_of_touch, {OPEN: block.missed(LATE_ANSWERS)})
     room = np.clip(block.as_of - 20 - block.first, 0, ASKED_WITHIN - 20)
     state[room < 30] = NOTHING
-    day = block.as_of - 20 - (rng.random(block.size) * room * 0.95).astype(np.int32)
+    day = block.as_of - 20 - (rng.random(block.size) * room).astype(np.int32)
     kind = rng.integers(0, len(REQUEST.place), block.size, dtype=np.int32)
     return _course(state, np.maximum(working_day(day), block.first), kind)
 
@@ -174,12 +199,12 @@ def season_start(as_of: int) -> int:
 
 
 def _new_illness(block: Block, rng: np.random.Generator, name: str, opioid: Course) -> Course:
-    """A condition that began within the year: followed up, or not. Those who need other contacts are followed up."""
+    """A condition and whether its beginning was followed up. Those who need other contacts are followed up."""
     onset = block.onset[name]
-    new = (onset > block.as_of - NEW_WITHIN) & (onset <= block.as_of)
+    new = onset <= block.as_of
     busy = (block.age >= 74) | block.has("diabetes", "dementia") | (opioid.state != NOTHING) | (block.age < 13)
-    lately = [block.onset[other] > block.as_of - 500 for other in NEW_ILLNESS]
-    busy |= np.all([is_new & block.has(other) for is_new, other in zip(lately, NEW_ILLNESS, strict=True)], axis=0)
+    one, other = (block.onset[illness] for illness in NEW_ILLNESS)
+    busy |= block.has(*NEW_ILLNESS) & (np.abs(one - other) < 200)
     due = onset < block.as_of - FOLLOW_UP_DUE[name]
     state = np.where(new, CLOSED, NOTHING).astype(np.int32)
     state[new & due & ~busy & (rng.random(block.size) < block.missed(_NO_FOLLOW_UP[name]))] = OPEN

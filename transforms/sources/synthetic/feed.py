@@ -73,7 +73,7 @@ def write_feed(
 
 def _write(frame: pl.DataFrame, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    frame.write_parquet(path, compression="zstd")
+    frame.write_parquet(path, compression="zstd", compression_level=1)
 
 
 def _describe(source: SyntheticSource, folder: Path, as_of: date, rows: dict[str, int]) -> None:

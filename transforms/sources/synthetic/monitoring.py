@@ -7,7 +7,7 @@ import numpy as np
 from transforms.sources.synthetic.activity import activity
 from transforms.sources.synthetic.block import CLOSED, OPEN, Block
 from transforms.sources.synthetic.draws import NEVER, Days, Flags, Floats, Places, arrivals, choose, whole, working_day
-from transforms.sources.synthetic.planning import CARES, CERTAIN_WITHIN
+from transforms.sources.synthetic.planning import CARES
 from transforms.sources.synthetic.rows import Rows, joined, rows_of
 from transforms.sources.synthetic.vocabulary import CONTACT, MEASUREMENT, NO_VALUE, tenths, whole_numbers
 
@@ -22,16 +22,16 @@ FOLLOWED = {
 """Conditions that are followed up once or twice a year, and the contact that it takes."""
 
 NEEDS: dict[str, dict[str, float]] = {
-    "hba1c": {"diabetes": 0.92, "psychosis": 0.25},
-    "blood_pressure": {"hypertension": 0.9, "diabetes": 0.8, "arterial_disease": 0.75, "psychosis": 0.6},
-    "ldl": {"arterial_disease": 0.8, "diabetes": 0.75, "hypertension": 0.35, "psychosis": 0.55},
-    "egfr": {"diabetes": 0.75, "hypertension": 0.45, "arterial_disease": 0.4},
-    "albumin_creatinine": {"diabetes": 0.62},
-    "glucose": {"psychosis": 0.6, "hypertension": 0.3, "diabetes": 0.15},
+    "hba1c": {"diabetes": 0.97, "psychosis": 0.25},
+    "blood_pressure": {"hypertension": 0.95, "diabetes": 0.95, "arterial_disease": 0.75, "psychosis": 0.9},
+    "ldl": {"arterial_disease": 0.92, "diabetes": 0.9, "hypertension": 0.35, "psychosis": 0.9},
+    "egfr": {"diabetes": 0.92, "hypertension": 0.45, "arterial_disease": 0.4},
+    "albumin_creatinine": {"diabetes": 0.92},
+    "glucose": {"psychosis": 0.92, "hypertension": 0.3, "diabetes": 0.15},
     "creatinine": {"diabetes": 0.5, "hypertension": 0.4, "arterial_disease": 0.4},
-    "bmi": {"psychosis": 0.75, "diabetes": 0.65, "hypertension": 0.3},
+    "bmi": {"psychosis": 0.92, "diabetes": 0.85, "hypertension": 0.3},
     "smoking": {"diabetes": 0.4, "copd": 0.6, "arterial_disease": 0.3, "psychosis": 0.3},
-    "spirometry": {"copd": 0.5},
+    "spirometry": {"copd": 0.85},
     "mmse": {"dementia": 0.6},
     "haemoglobin": {"arterial_disease": 0.4, "dementia": 0.3, "diabetes": 0.3, "hypertension": 0.25},
     "potassium": {"hypertension": 0.4, "diabetes": 0.4, "arterial_disease": 0.4},
@@ -85,16 +85,12 @@ class Rounds:
 def rounds_of(block: Block) -> Rounds:
     """Rounds backwards from the as-of date, every half year or year, of each person with a followed condition."""
     rng = block.rng("rounds")
-    begun = np.stack([block.onset[name] for name in FOLLOWED])
-    onset, latest = begun.min(axis=0), np.where(begun <= block.as_of, begun, -NEVER).max(axis=0)
+    onset = np.min([block.onset[name] for name in FOLLOWED], axis=0)
     person = np.flatnonzero(onset <= block.as_of).astype(np.int32)
-    room = np.clip(block.as_of - block.first[person], 1, CERTAIN_WITHIN)
-    newest = block.as_of - (rng.random(len(person)) * room).astype(np.int32)
-    high = block.courses["hba1c_high"]
+    high, newest = block.courses["hba1c_high"], block.newest[person]
     lacks_hba1c, has_high = block.lacks["hba1c"][person], high.state[person] > 0
     newest = np.where(has_high & ~lacks_hba1c, high.day[person], newest)
     newest = np.where(has_high & lacks_hba1c, block.as_of - (rng.random(len(person)) * 190).astype(np.int32), newest)
-    newest = np.maximum(newest, latest[person])
     every = np.where(rng.random(len(person)) < 0.5, 182, 365).astype(np.int32)
     steps = np.arange((block.as_of - block.start) // 182 + 1, dtype=np.int32)
     day = newest[:, None] - steps * every[:, None]
@@ -115,9 +111,9 @@ def round_contacts(block: Block, rounds: Rounds) -> Rows:
         kind[block.has(name)] = CONTACT[contact]
     visits = rows_of(rounds.person, working_day(rounds.day), contact=kind[rounds.person])
     diabetes, parts = _has_by(block, "diabetes", rounds), [visits]
-    for name, care, share in (("foot_check", "feet", 0.6), ("eye_screening", "eyes", 0.4)):
+    for name, care, share in (("foot_check", "feet", 0.85), ("eye_screening", "eyes", 0.6)):
         chosen = diabetes & (rounds.is_certain | (rng.random(len(rounds.day)) < share))
-        chosen &= ~_is_lacking(block, care, rounds.person, rounds.day)
+        chosen &= ~block.is_lapsed(care, rounds.person, rounds.day)
         parts.append(rows_of(rounds.person[chosen], rounds.day[chosen], contact=CONTACT[name]))
     followed = block.courses["hba1c_high"].of(CLOSED)
     day = block.courses["hba1c_high"].day[followed] + whole(rng, 40, 150, len(followed))
@@ -147,11 +143,6 @@ def measurements(block: Block, rounds: Rounds) -> Rows:
         chosen = rng.random(len(person)) < share
         parts += _measured(block, rng, measure, person[chosen], day[chosen], level)
     return joined(parts)
-
-
-def _is_lacking(block: Block, care: str, person: Places, day: Days) -> Flags:
-    """Whether care on that day would fall into what the person is to miss."""
-    return block.lacks[care][person] & (day > block.as_of - CARES[care].days)
 
 
 def _as_planned(block: Block, rng: np.random.Generator, hba1c: Rows) -> Rows:
@@ -185,9 +176,9 @@ def _measured(
     """Rows of one measure, less what these persons are to miss. `level` is how high a person's values tend to be."""
     missing = np.zeros(len(person), dtype=np.bool_)
     if measure in _CARE_OF:
-        missing |= _is_lacking(block, _CARE_OF[measure], person, day)
+        missing |= block.is_lapsed(_CARE_OF[measure], person, day)
     if measure == "hba1c":  # it is a test of glucose, too
-        missing |= _is_lacking(block, "glucose", person, day)
+        missing |= block.is_lapsed("glucose", person, day)
     person, day = person[~missing], day[~missing]
     day, noise = working_day(day), rng.normal(size=len(person))
     level = level[person]

@@ -6,7 +6,7 @@ import numpy as np
 
 from transforms.sources.synthetic.block import Block
 from transforms.sources.synthetic.conditions import onsets
-from transforms.sources.synthetic.courses import courses_of
+from transforms.sources.synthetic.courses import FOLLOWED_CONDITIONS, courses_of
 from transforms.sources.synthetic.draws import DAYS_A_YEAR, NEVER, Days, Flags, Places, choose, stream, whole
 from transforms.sources.synthetic.population import Population
 from transforms.sources.synthetic.profile import Profile
@@ -18,7 +18,8 @@ class Care:
     """Care that persons with any of the conditions need at regular times.
 
     `share` of them miss it where deprivation and strain are average; for them nothing of the kind is drawn within the
-    last `days` before the as-of date. The others get it once for certain, within `CERTAIN_WITHIN` days.
+    last `days` before the as-of date, and mostly for longer. The others get it once for certain, within
+    `CERTAIN_WITHIN` days; on earlier days as many had lapsed, and came back.
     """
 
     conditions: tuple[str, ...]
@@ -35,7 +36,7 @@ CARES = {
     "weight": Care(("diabetes", "psychosis"), 0.28, 410),
     "eyes": Care(("diabetes",), 0.25, 780),
     "glucose": Care(("psychosis",), 0.25, 410),
-    "statin": Care(("arterial_disease",), 0.30, 220),
+    "statin": Care(("arterial_disease",), 0.30, 315),
     "spirometry": Care(("copd",), 0.33, 780),
     "memory_review": Care(("dementia",), 0.25, 410),
     "opioid_review": Care(("chronic_pain",), 0.35, 220),
@@ -44,11 +45,13 @@ CERTAIN_WITHIN = 330
 """Days before the as-of date within which care that is not missed is given for certain."""
 _LAPSED, _LAPSED_LACKS = 0.08, 0.85
 """Share of persons who have dropped out of follow-up as a whole, and of their care that is then missing."""
-OUT_OF_TOUCH, OUT_OF_TOUCH_AGE, OUT_OF_TOUCH_DAYS = 0.05, 75, 430
-"""Share of those aged 75 or more, not in a lasting service, whom no professional has met for so many days."""
+OUT_OF_TOUCH, OUT_OF_TOUCH_AGE = 0.05, 75
+"""Share of those aged 75 or more, not in a lasting service, whom no professional has met for more than a year."""
 EMERGENCY_SHARE = 0.22
 """Of those aged 75 or more who have been to an emergency department within two years."""
-_CAUSES = {"never_invited": 34.0, "no_show": 20, "cancelled_by_client": 12, "cancelled_by_provider": 22,
+LAPSE_DAYS, _OPEN_AT_LEAST = 300, 250
+"""Days for which care is missing beyond its look-back on average, and until the next round after that."""
+_CAUSES = {"never_invited": 34.0, "no_show": 20, "cancelled_by_client": 12, "cancelled_by_provider": 9,
            "recorded_late": 4}  # fmt: skip
 """Why follow-up is missing, weighted; those who moved within the last two years are missed for that reason."""
 
@@ -89,16 +92,46 @@ def _with_missed_care(block: Block) -> Block:
     lacks["glucose"] = np.where(block.has("diabetes"), lacks["hba1c"], lacks["glucose"]) & block.has("psychosis")
     # Without a doctor for the memory there was none for the opioids either.
     lacks["opioid_review"] |= lacks["memory_review"] & block.has("chronic_pain")
+    newest = _newest(block, rng)
+    lapses = {name: _lapses(block, rng, name, lacking, newest) for name, lacking in lacks.items()}
+    both = block.has("diabetes") & block.has("psychosis")
+    first, last = (np.where(both, *days) for days in zip(lapses["hba1c"], lapses["glucose"], strict=True))
+    lapses["glucose"] = first, last
     there = (people.first < block.as_of - 720) & (people.last > block.as_of - 440)
     causes, due = _causes(block, rng, out_of_touch)
     return replace(
         block,
         lacks=lacks,
+        lapses=lapses,
+        newest=newest,
         causes=causes,
         due=due,
         is_out_of_touch=out_of_touch,
         had_emergency=old & there & (rng.random(size) < EMERGENCY_SHARE),
     )
+
+
+def _newest(block: Block, rng: np.random.Generator) -> Days:
+    """The last round of follow-up: since every condition that is followed up has begun."""
+    begun = np.stack([block.onset[name] for name in FOLLOWED_CONDITIONS])
+    latest = np.where(begun <= block.as_of, begun, -NEVER).max(axis=0)
+    room = np.clip(block.as_of - block.first, 1, CERTAIN_WITHIN)
+    newest: Days = np.maximum(block.as_of - (rng.random(block.size) * room).astype(np.int32), latest)
+    return newest.astype(np.int32)
+
+
+def _lapses(block: Block, rng: np.random.Generator, name: str, lacking: Flags, newest: Days) -> tuple[Days, Days]:
+    """From when until when care was missing: now, or once within the years, so that as many miss it at any time."""
+    care, size = CARES[name], block.size
+    longer = rng.exponential(LAPSE_DAYS, size).astype(np.int32)
+    now = block.as_of - care.days - longer
+    span = block.as_of - block.start
+    had = rng.random(size) < np.minimum(block.missed(care.share) * span / (LAPSE_DAYS + _OPEN_AT_LEAST), 0.9)
+    had &= block.has(*care.conditions)
+    back = block.as_of - (rng.random(size) * span).astype(np.int32)
+    back = np.minimum(back, block.as_of - 110 if name == "statin" else newest)
+    first = np.where(lacking, now, np.where(had, back - care.days - longer, NEVER))
+    return first.astype(np.int32), np.where(lacking, NEVER, back).astype(np.int32)
 
 
 def _causes(block: Block, rng: np.random.Generator, out_of_touch: Flags) -> tuple[Places, Days]:

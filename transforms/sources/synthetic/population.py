@@ -87,12 +87,12 @@ def populate(persons: int, years: int, as_of: int, seed: int, profile: Profile, 
     death = np.where(fate == _DIES, gone, NEVER)
     left = np.where(fate == _LEAVES, gone, NEVER)
     last = np.where(fate == _STAYS, as_of, gone)
-    born_here = np.maximum(birth, start) + 30
-    arrived = np.where(happens(_ARRIVING[age] * mobility), between(rng, born_here, end - 7), NEVER)
-    arrived = np.where(arrived > last - 30, NEVER, arrived)
+    born_here = np.maximum(birth + 30, start)
+    arrived = np.where(happens(_ARRIVING[age] * mobility), between(rng, born_here, end), NEVER)
+    arrived = np.where(arrived >= last, NEVER, arrived)
     first = np.where(arrived == NEVER, birth, arrived)
-    room = last - np.maximum(first, start) > 120
-    moved = between(rng, np.maximum(first, start) + 60, last - 30)
+    room = last - np.maximum(first, start) > 10
+    moved = between(rng, np.maximum(first, start) + 2, last)
     moved = np.where(room & happens(_MOVING[age] * mobility), moved, NEVER)
     other = rng.choice(len(profile.codes), persons, p=profile.weight).astype(np.int32)
     moved = np.where(other == area, NEVER, moved)

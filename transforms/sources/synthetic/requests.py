@@ -8,17 +8,16 @@ from datetime import date
 import numpy as np
 
 from transforms.sources.synthetic.block import OPEN, Block
+from transforms.sources.synthetic.courses import ASKED_WITHIN
 from transforms.sources.synthetic.draws import NEVER, arrivals, choose, day_of, whole, working_day
 from transforms.sources.synthetic.rows import Rows, joined, rows_of
 from transforms.sources.synthetic.vocabulary import OUTCOME, REQUEST
 
 SAME_DAY_SINCE = day_of(date(2023, 9, 1))
 """The guarantee of access to care as amended: a contact on the day of the request."""
-_WITHDRAWN, _DUPLICATE, _LATE, _NOT_REACHED = 0.025, 0.02, 0.07, 0.03
+_WITHDRAWN, _DUPLICATE, _LATE, _NOT_REACHED = 0.025, 0.02, 0.045, 0.02
 _ANSWERED_AFTER = {0: 45.0, 1: 30, 2: 15, 3: 10}
 """Calendar days until a request that is not late was answered under the rule of three working days."""
-PLANNED_DAYS = 430
-"""Days before the as-of date in which a request is answered late only where that is planned."""
 
 
 def contact_requests(block: Block) -> Rows:
@@ -28,7 +27,7 @@ def contact_requests(block: Block) -> Rows:
     person, day = arrivals(rng, yearly, block.first, block.last)
     day, size = working_day(day), len(person)
     kind = choose(rng, {place: 30.0 if place < 3 else 4.0 for place in REQUEST.place.values()}, size)
-    planned = day > block.as_of - PLANNED_DAYS
+    planned = day > block.as_of - ASKED_WITHIN
     wait = choose(rng, _ANSWERED_AFTER, size)
     # A weekend lies between for the third working day, too: two days of it count for nothing.
     wait += np.where((day + wait) % 7 == 2, 2, np.where((day + wait) % 7 == 3, 1, 0)).astype(np.int32)
@@ -52,12 +51,11 @@ def contact_requests(block: Block) -> Rows:
 
 
 def _late(block: Block, rng: np.random.Generator) -> Rows:
-    """The planned ones: two in three answered after a week or more, the others never."""
+    """The planned ones: two in three answered after a week or more, the others not reached or open."""
     course = block.courses["late_answer"]
     person = course.of(OPEN)
     day = course.day[person]
     answered = day + whole(rng, 8, 17, len(person))
-    never = rng.random(len(person)) < 1 / 3
-    answered[never] = NEVER
-    outcome = np.where(never, OUTCOME["not_reached"], OUTCOME["answered"]).astype(np.int32)
+    outcome = choose(rng, {OUTCOME["answered"]: 4.0, OUTCOME["not_reached"]: 1, OUTCOME[""]: 1}, len(person))
+    answered[outcome != OUTCOME["answered"]] = NEVER
     return rows_of(person, day, answered_date=answered, request=course.kind[person], outcome=outcome)

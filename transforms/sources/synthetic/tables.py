@@ -14,7 +14,6 @@ from transforms.sources.synthetic.dirt import missing_districts, spoil
 from transforms.sources.synthetic.draws import NEVER, Days, Flags, Places, recorded
 from transforms.sources.synthetic.identity import OID_PREFIX, wrong_check
 from transforms.sources.synthetic.late import late_care
-from transforms.sources.synthetic.planning import OUT_OF_TOUCH_DAYS
 from transforms.sources.synthetic.population import Codes
 from transforms.sources.synthetic.register import residences
 from transforms.sources.synthetic.requests import contact_requests
@@ -130,8 +129,9 @@ def _within(block: Block, table: str, rows: Rows, first: Days) -> Rows:
 
 def _in_touch(block: Block, rows: Rows) -> Flags:
     day = rows.days["event_date"]
-    lately: Flags = (day > block.as_of - OUT_OF_TOUCH_DAYS) & block.is_out_of_touch[rows.person]
-    return ~lately
+    first, last = block.silent
+    silent: Flags = (day > first[rows.person]) & (day < last[rows.person])
+    return ~silent
 
 
 def _recorded(block: Block, table: str, rows: Rows) -> Rows:

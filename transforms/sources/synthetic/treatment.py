@@ -21,7 +21,7 @@ from transforms.sources.synthetic.draws import (
     whole,
     working_day,
 )
-from transforms.sources.synthetic.planning import CARES, RESTRICTIONS, SERVICES
+from transforms.sources.synthetic.planning import RESTRICTIONS, SERVICES
 from transforms.sources.synthetic.rows import Rows, joined, rows_of
 from transforms.sources.synthetic.vocabulary import (
     DIAGNOSIS,
@@ -65,8 +65,8 @@ _OPIOIDS, _OPIOID_DAYS = {"N02AX02": 3.0, "N02AA05": 1, "N02AJ06": 2}, 30
 _ACUTE_MEDICINES = {"J01CA04": 3.0, "J01CA08": 1, "N02BE01": 4, "M01AE01": 3, "R06AX27": 1, "N02AJ06": 0.4}
 
 _CHILD_VACCINES = {"J07BH01": (61, 91, 152), "J07CA06": (91, 152, 365), "J07AL02": (91, 152, 365)}
-_FEW_MEDICINES, _QUIET_ILLNESS_DAYS = 3, 400
-"""Lasting medicines beside which short courses cannot add up to ten; days in which new illness is what is planned."""
+_FEW_MEDICINES, _PLANNED_DAYS = 3, 400
+"""Lasting medicines beside which short courses cannot add up to ten; days in which that is planned."""
 _FLU_SHARES = ((7, 0.3), (18, 0.05), (65, 0.1), (200, 0.55))
 """Upper age and share vaccinated against influenza in a season."""
 
@@ -88,9 +88,8 @@ def diagnoses(block: Block) -> Rows:
             ends = np.where((ends > block.last[person]) | (rng.random(len(ends)) < 0.4), NEVER, ends).astype(np.int32)
         code = choose(rng, weights, len(person))
         parts.append(rows_of(person, onset[person], end_date=ends, diagnosis=code))
-        later = day <= ends[again]
-        if name in NEW_ILLNESS:
-            later &= day <= block.as_of - _QUIET_ILLNESS_DAYS
+        # Each diagnosis of these is looked at as a new beginning, which is planned once.
+        later = (day <= ends[again]) & (name not in NEW_ILLNESS)
         parts.append(rows_of(person[again], day, end_date=NEVER, diagnosis=code[again]).take(later))
     for name in CONSEQUENCES:
         person = np.flatnonzero(block.has(name)).astype(np.int32)
@@ -118,8 +117,7 @@ def medicines(block: Block) -> Rows:
         begins = begins + np.where(settled, whole(rng, 0, 60, len(person)), 0).astype(np.int32)
         refills = _dispensed(block, rng, person, begins, therapy.codes, therapy.days)
         if therapy.lack is not None:
-            missing = refills.days["event_date"] > block.as_of - CARES[therapy.lack].days - therapy.days
-            refills = refills.take(~(block.lacks[therapy.lack][refills.person] & missing))
+            refills = refills.take(~block.is_lapsed(therapy.lack, refills.person, refills.days["event_date"]))
         parts.append(refills)
     opioid = block.courses["opioid"]
     person = opioid.of(OPEN, CLOSED)
@@ -129,7 +127,7 @@ def medicines(block: Block) -> Rows:
     supplied = choose(rng, {7: 3.0, 10: 4, 14: 3}, len(person))
     # Ten medicines make somebody old a risk client, which is planned and not left to chance.
     many = (block.age >= 74) & (lasting > _FEW_MEDICINES)
-    kept = ~(many[person] & (day > block.as_of - _QUIET_ILLNESS_DAYS))
+    kept = ~(many[person] & (day > block.as_of - _PLANNED_DAYS))
     parts.append(rows_of(person, day, days_supplied=supplied, medication=code).take(kept))
     return joined(parts)
 

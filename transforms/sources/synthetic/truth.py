@@ -164,7 +164,7 @@ def _courses(block: Block) -> dict[str, _Planned]:
         (cancelled.state == OPEN) | called_off,
         "cancelled_by_provider",
     )
-    late = courses["late_answer"].state == OPEN
+    late = (courses["late_answer"].state == OPEN) & (courses["late_answer"].day > months_before(block.as_of, 12))
     found |= planned("callback_late", late, ~block.is_here, late, "answered_late")
     for name, indicator, days in (
         ("depression", "depression_no_followup", 56),
