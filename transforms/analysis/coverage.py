@@ -22,8 +22,8 @@ from schemas.table import PERSON_NUMBER, Table
 from schemas.tables import TABLES
 from transforms.analysis.days import FAR_PAST, Days, column_days, day_numbers, days_before
 from transforms.analysis.evaluation import Statuses, evaluate
-from transforms.analysis.features import person_numbers
 from transforms.analysis.lake import Lake
+from transforms.analysis.reading import person_numbers
 
 Numbers: TypeAlias = NDArray[np.int32]
 
