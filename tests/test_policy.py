@@ -13,7 +13,7 @@ from schemas.policy import POLICY_FILE, Policy, load_policy
 from schemas.residency import EEA, STORAGE
 from schemas.resolution import check_resolutions
 from schemas.tables import TABLES
-from transforms.analysis.features import select_text
+from transforms.analysis.selects import select_text
 
 TODAY = date(2026, 11, 21)
 EXCEPTION = """
@@ -134,8 +134,8 @@ def test_a_slip_of_the_pen_is_named(old: str, new: str, words: str, changed) -> 
 
 
 NEEDED = [
-    (('birth_date = "month"', 'birth_date = "quarter"'), "mmr_missing_at_two needs months of birth"),
-    (('birth_date = "month"', 'birth_date = "year"'), "mmr_missing_at_two needs months of birth"),
+    (('birth_date = "month"', 'birth_date = "quarter"'), "needs months of birth"),
+    (('birth_date = "month"', 'birth_date = "year"'), "needs months of birth"),
     (('birth_date = "month"', 'birth_date = "band"'), "the age bands needs years of birth"),
     (('event_date = "day"', 'event_date = "month"'), "needs days"),
     (("# contact_request", "diagnosis"), "needs days, and generalise.event_dates.diagnosis"),

@@ -88,12 +88,12 @@ def figures_of(outcomes: list[Outcome], secondary: int, people: int, spec: Spec)
 
 def costs_in_words(spec: Spec) -> dict[str, Any]:
     """How a cell's cost was set, for the certificate."""
-    people = spec.people_per_cell
+    people, standing = spec.people_per_cell, (*spec.standing, *((),) * len(spec.dimensions))
     return {
-        "people_per_cell": "the median of the safe cells of a table" if people is None else people,
+        "people_per_cell": "one and a half times the median of the cells of a table" if people is None else people,
         "standing": [
             list(factors) if factors else [1] * (len(levels) + 1)
-            for factors, levels in zip(spec.standing, spec.dimensions, strict=True)
+            for factors, levels in zip(standing, spec.dimensions, strict=False)
         ],
     }
 
