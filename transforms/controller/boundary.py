@@ -47,7 +47,7 @@ _PHYSICAL: dict[type[pl.DataType], tuple[str, str]] = {
     pl.Binary: ("BYTE_ARRAY", "None"),
 }
 """Physical and logical Parquet type that each declared type is written as."""
-_FILE_NAME = r"[0-9]{4}\.parquet"
+_FILE_NAME = r"(recent-)?[0-9]{4}\.parquet"
 _MEND = "Nothing was written to the lake. Correct the source or the code, then load again"
 _LARGE = 1e7
 """Numbers below it are results and counts; a telephone number or the digits of an identity code are above."""
