@@ -22,6 +22,7 @@ class SourceOptions:
     area_map: Path | None = None
     years: int = 3
     seed: int = 1
+    increment: bool = False
 
 
 def kind_of(address: str) -> str:
@@ -36,7 +37,7 @@ def open_source(address: str, as_of: date, options: SourceOptions) -> Source:
     """Open a source for reading. Raises SourceRefused."""
     kind, rest = kind_of(address), address.partition(":")[2]
     if kind == "feed":
-        return FeedSource(Path(rest))
+        return FeedSource(Path(rest), increment=options.increment)
     if kind == "synthea":
         given = load_areas(options.areas) if options.areas else None
         return SyntheaSource(Path(rest), area_map=options.area_map, areas=given)

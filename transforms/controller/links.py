@@ -12,16 +12,19 @@ class Links:
     """Former identifiers and the current one of each. In normal spelling throughout."""
 
     def __init__(self, pairs: pl.DataFrame | None = None) -> None:
-        """Know no link yet, or those that were found usable before."""
+        """Know no link yet, or all that were `said` before."""
         none = pl.DataFrame(schema={"former_id": pl.String, "person_id": pl.String})
-        self.pairs = none if pairs is None else pairs
+        self.said = self.pairs = none
+        if pairs is not None:
+            self.add(pairs)
 
     def add(self, pairs: pl.DataFrame) -> pl.Series:
         """Take rows of `person_id` and `former_id`; the reason why a row cannot be used, or null. One value a row.
 
         A former identifier that would lead to two persons, or round in a circle, leads nowhere: its rows are rejected.
         """
-        known = pl.concat([self.pairs, pairs.select("former_id", "person_id")]).unique(maintain_order=True)
+        known = pl.concat([self.said, pairs.select("former_id", "person_id")]).unique(maintain_order=True)
+        self.said = known
         twice = known.filter(pl.col("former_id").is_duplicated())["former_id"].unique()
         known = known.filter(~pl.col("former_id").is_in(twice.implode()))
         ends = _ends(known)

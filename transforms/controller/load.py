@@ -38,7 +38,7 @@ from transforms.controller.memory import WAITS, Memory
 from transforms.controller.normalise import normalise
 from transforms.controller.pseudonymise import PseudonymKey, pseudonym_key, pseudonymise, to_series
 from transforms.controller.quarantine import SUFFIX, quarantine_key, seal
-from transforms.controller.register import KEY, SAID, Numbering, number_all, number_more, resolve, words
+from transforms.controller.register import KEY, SAID, TAKEN_BACK, Numbering, number_all, number_more, resolve, words
 from transforms.controller.sorting import in_order
 from transforms.controller.supersede import ARRIVAL, SUPERSEDED, append_entries, distinct, losers
 
@@ -49,7 +49,7 @@ RECENT_DAYS = 92
 """Rows recorded in the last quarter lie in files of their own: what the next days correct is nearly all among them."""
 RECENT = "recent-"
 """How the names of those files begin."""
-_SETTLED_TABLES = ("person", "residence", "restriction")
+WHOLE_TABLES = ("person", "residence", "restriction")
 """Tables that are small enough to be written whole each time."""
 _WORKERS = 2
 _PART = 1 << 32
@@ -184,7 +184,7 @@ class Loader:
         none = pl.DataFrame(schema=TABLES["residence"].platform_schema)
         waiting = {name: pl.concat(parts, how="diagonal") for name, parts in self._waiting.items()}
         withheld = none if self.withheld is None else self.withheld
-        return Memory(self._remembered, self._links.pairs, waiting, withheld, self.terms.event_dates)
+        return Memory(self._remembered, self._links.said, waiting, withheld, self.terms.event_dates)
 
     # Persons
 
@@ -216,7 +216,7 @@ class Loader:
     def _number_persons(self) -> Numbering:
         if not self._said:
             raise SourceRefused("no person was read", "Check the source", table="person")
-        said = self._remembered = pl.concat(self._said)
+        said = pl.concat(self._said)
         earlier = said.height - sum(rows.height for rows in self._raw)
         found = resolve(said, self._links, self._person_key)
         if found.persons.height == 0:
@@ -229,6 +229,10 @@ class Loader:
             lost = self._lose_persons(found.lost, earlier)
             tally.kept = kept
             tally.left_out(validate.MERGED, said.height - earlier - kept - lost)
+        # Of a person whose row was taken back nothing is remembered but that.
+        taken_back = found.lost.filter(pl.col("reason") == TAKEN_BACK)["arrival"]
+        places = pl.int_range(pl.len(), dtype=pl.UInt32)
+        self._remembered = said.filter(pl.col("is_retracted") | ~places.is_in(taken_back.implode()))
         self._said, self._raw = [], []
         numbering = self._numbered(found.persons, said[:earlier])
         self._write_persons(found.persons, numbering)
@@ -237,7 +241,20 @@ class Loader:
     def _numbered(self, persons: pl.DataFrame, earlier: pl.DataFrame) -> Numbering:
         if self._before is None:
             return number_all(persons)
-        was, now = self._before.memory.known_links().current(earlier[PERSON_ID]), self._links.current(earlier[PERSON_ID])
+        said = ["former_id", "person_id"]
+        undone = self._before.memory.known_links().pairs.join(self._links.pairs, on=said, how="anti")
+        if undone.height:
+            raise SourceRefused(
+                "identity links contradict those of earlier loads, whose persons are one in the lake",
+                "Load the source in full",
+                IDENTITY_LINK,
+                "former_id",
+                undone.height,
+            )
+        was, now = (
+            self._before.memory.known_links().current(earlier[PERSON_ID]),
+            self._links.current(earlier[PERSON_ID]),
+        )
         changed = was.ne_missing(now)
         became = pl.DataFrame(words(pseudonymise(was.filter(changed), self._person_key)))
         after = pl.DataFrame(words(pseudonymise(now.filter(changed), self._person_key))).rename(
@@ -295,23 +312,26 @@ class Loader:
             return
         rows = rows.with_columns((pl.int_range(pl.len()) + part * _PART).alias(ARRIVAL))
         if "record_key" in rows.columns:
-            days = generalise_dates(rows.select("recorded_date"), table, self.terms.resolution(table.name))
+            crossing = generalise_dates(rows, table, self.terms.resolution(table.name))
             with self._lock:
-                append_entries(self._staging / f"{table.name}.keys", rows.with_columns(days))
+                append_entries(self._staging / f"{table.name}.keys", crossing)
         buckets = rows.with_columns(_bucket=_bucket_of(table, self.terms.as_of))
         for (bucket,), some in buckets.partition_by("_bucket", as_dict=True, include_key=False).items():
             folder = self._staging / table.name / (RECENT if bucket < 0 else f"{bucket:04d}")
             folder.mkdir(parents=True, exist_ok=True)
             some.write_ipc(folder / f"{part:08d}.part", compression="lz4")
 
-    def staged(self, name: str) -> pl.DataFrame:
-        """The staged rows of a table in the order in which they came, each record once, with ARRIVAL."""
+    def staged(self, name: str, tally: Tally | None = None) -> pl.DataFrame:
+        """The staged rows of a table in the order in which they came, each record once, with ARRIVAL.
+
+        What is left out is counted in the table's tally, or in one that is given.
+        """
         parts = [part for bucket in self._buckets(name) for part in bucket.iterdir()]
         none = pl.DataFrame(schema={**TABLES[name].platform_schema, ARRIVAL: pl.Int64})
         if not parts:
             return none
         rows = pl.concat([pl.read_ipc(part) for part in parts]).sort(ARRIVAL)
-        return self._without_repeated(TABLES[name], rows, *losers(self._staging / f"{name}.keys"))
+        return self._without_repeated(tally or self.tallies[name], rows, *losers(self._staging / f"{name}.keys"))
 
     def _buckets(self, name: str) -> list[Path]:
         folder = self._staging / name
@@ -319,10 +339,7 @@ class Loader:
 
     def security_banned(self) -> pl.Series:
         """Numbers of the persons whose address is secret on the as-of date or later."""
-        rows = self.staged("restriction") if self._buckets("restriction") else None
-        if rows is None:
-            return pl.Series([], dtype=pl.Int32)
-        return security_banned(rows.lazy(), self.terms.as_of)
+        return security_banned(self.staged("restriction", Tally()).lazy(), self.terms.as_of)
 
     def _finish_table(self, table: Table, banned: pl.Series) -> list[Path]:
         """Finish the buckets, two at a time, and put their files in a row."""
@@ -330,7 +347,7 @@ class Loader:
         lost, shared = losers(self._staging / f"{table.name}.keys")
         with ThreadPoolExecutor(_WORKERS) as pool:
             made = list(pool.map(lambda bucket: self._finish_bucket(table, bucket, banned, lost, shared), buckets))
-        files = []
+        files: list[Path] = []
         for paths in made:
             for path in paths:
                 name = f"{RECENT if path.name.startswith(RECENT) else ''}{len(files):04d}.parquet"
@@ -342,7 +359,7 @@ class Loader:
     ) -> list[Path]:
         rows = pl.concat([pl.read_ipc(part) for part in sorted(bucket.iterdir())])
         shutil.rmtree(bucket)
-        rows = self._without_repeated(table, rows, lost, shared).drop(ARRIVAL)
+        rows = self._without_repeated(self.tallies[table.name], rows, lost, shared).drop(ARRIVAL)
         before = rows.height
         if table.name == "residence" and len(banned):
             self.withheld = rows.filter(pl.col(PERSON_NUMBER).is_in(banned.implode()))
@@ -354,7 +371,7 @@ class Loader:
         return write_run(rows, bucket)
 
     def _without_repeated(
-        self, table: Table, rows: pl.DataFrame, lost: NDArray[np.int64], shared: NDArray[np.int64]
+        self, tally: Tally, rows: pl.DataFrame, lost: NDArray[np.int64], shared: NDArray[np.int64]
     ) -> pl.DataFrame:
         """Rows of records that no later row replaces, and of the rows without a key each distinct one."""
         replaced = duplicates = 0
@@ -374,8 +391,8 @@ class Loader:
             keyless = distinct(rows.filter(~has_key))
             rows = keyless if keyless.height == before else pl.concat([rows.filter(has_key), keyless])
         with self._lock:
-            self.tallies[table.name].duplicates(duplicates + before - rows.height)
-            self.tallies[table.name].left_out(SUPERSEDED, replaced)
+            tally.duplicates(duplicates + before - rows.height)
+            tally.left_out(SUPERSEDED, replaced)
         return rows
 
     # Rows in, and rows that are left out
@@ -439,14 +456,14 @@ def sort_distinct(rows: pl.DataFrame, order: Sequence[str]) -> pl.DataFrame:
 
 def is_recent(table: Table, as_of: date) -> pl.Expr:
     """Whether a row lies in the files of what was recorded lately; where that is not known, of what happened lately."""
-    if table.name in _SETTLED_TABLES:
+    if table.name in WHOLE_TABLES:
         return pl.lit(False)
     days = [name for name in ("recorded_date", "event_date") if name in table.platform_schema]
     return (pl.coalesce(days) > as_of - timedelta(days=RECENT_DAYS)).fill_null(False)
 
 
 def _bucket_of(table: Table, as_of: date) -> pl.Expr:
-    if table.name in _SETTLED_TABLES:
+    if table.name in WHOLE_TABLES:
         return pl.lit(0, pl.Int32)
     return pl.when(is_recent(table, as_of)).then(-1).otherwise(pl.col(PERSON_NUMBER) // BUCKET_PERSONS).cast(pl.Int32)
 
@@ -456,7 +473,8 @@ def _within(values: NDArray[np.int64], some: NDArray[np.int64]) -> NDArray[np.bo
     if not len(some):
         return np.zeros(len(values), dtype=np.bool_)
     places = np.minimum(np.searchsorted(some, values), len(some) - 1)
-    return some[places] == values
+    found: NDArray[np.bool_] = some[places] == values
+    return found
 
 
 def _also(reason: pl.Series, broken: pl.Series, text: str) -> pl.Series:
@@ -465,4 +483,3 @@ def _also(reason: pl.Series, broken: pl.Series, text: str) -> pl.Series:
     return pl.select(
         pl.when(reason.is_null() & broken).then(pl.lit(text)).otherwise(reason).alias("reason")
     ).to_series()
-

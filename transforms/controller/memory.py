@@ -89,4 +89,3 @@ def recall(path: Path, key: bytes) -> Memory:
         start += size
     waiting = {name.partition(".")[2]: rows for name, rows in frames.items() if name.startswith("waiting.")}
     return Memory(**{name: frames[name] for name in _PARTS}, waiting=waiting, event_dates=head["event_dates"])
-

@@ -23,7 +23,7 @@ _AT_ONCE = 1 << 23
 
 
 def append_entries(path: Path, rows: pl.DataFrame) -> None:
-    """Note the keys of some rows (`record_key`, `recorded_date`, ARRIVAL) in a file; rows without a key are no entry."""
+    """Note `record_key`, `recorded_date` and ARRIVAL of rows in a file; rows without a key are no entry."""
     rows = rows.filter(pl.col("record_key").is_not_null())
     entries = np.empty(rows.height, dtype=_ENTRY)
     keys = from_series(rows["record_key"])[0].view(np.uint64)
