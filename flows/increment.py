@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from expectations.profile import WITHOUT_FAULT
 from flows.settings import Layout
 from flows.storage import Snapshot, has_snapshot, lake_files, read_snapshot
 from schemas.errors import SourceRefused, UsageRefused
@@ -27,7 +28,6 @@ from transforms.controller.register import words
 from transforms.sources import Source
 
 _FULL = "Load the source in full: caregap ingest without --increment"
-_DUPLICATES = ("exact duplicate", "merged with another row of the person")
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def judge_delta(figures: dict[str, dict[str, float | None]], tallies: dict[str, 
     for name, of_table in figures.items():
         tally = tallies.get(name) or {"rows_in": 0, "kept": 0, "quarantined": {}}
         rows_in = tally["rows_in"]
-        duplicates = sum(tally["quarantined"].get(reason, 0) for reason in _DUPLICATES)
+        duplicates = sum(tally["quarantined"].get(reason, 0) for reason in WITHOUT_FAULT)
         rejected = sum(tally["quarantined"].values()) - duplicates
         lost = abs(rows_in - tally["kept"] - rejected - duplicates)
         of_table |= {

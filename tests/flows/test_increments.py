@@ -1,8 +1,11 @@
 """Nightly increments, as an analyst schedules them: the published table is that of a full load, to the byte."""
 
 import signal
+from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from pathlib import Path
+from typing import cast
 
 import polars as pl
 import pytest
@@ -217,3 +220,30 @@ def test_what_cannot_be_merged_is_refused_and_changes_nothing(tmp_path: Path, ca
     assert rekeyed.code in (10, 16)
     assert "in full" in rekeyed.err
     assert readable_state(data)[1] == before[1]
+
+
+def test_a_backfill_of_24_months_reads_each_file_as_often_as_one_date_does(
+    data: Path, caregap: Caregap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = str(data / "platform" / "lake")
+    read: Counter[str] = Counter()
+
+    def counting(real: Callable[..., object]) -> Callable[..., object]:
+        def counted(source: object, *arguments: object, **named: object) -> object:
+            paths = [source] if isinstance(source, str | Path) else list(cast("Sequence[str]", source))
+            read.update(str(path) for path in paths if lake in str(path))
+            return real(source, *arguments, **named)
+
+        return counted
+
+    for name in ("scan_parquet", "read_parquet"):
+        monkeypatch.setattr(pl, name, counting(getattr(pl, name)))
+    times = []
+    for months in (1, 24):
+        read.clear()
+        assert caregap("analyse", "--as-of", AS_OF, "--months", months, data=data).code == 0
+        times.append(dict(read))
+    assert times[0]
+    assert times[0] == times[1]
+    counts = pl.read_parquet(data / "platform" / "counts" / AS_OF / "counts.parquet")
+    assert counts["as_of"].n_unique() == 24

@@ -7,7 +7,7 @@ rows are sealed. Rows in = rows kept + rows quarantined, per table, asserted at 
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -39,12 +39,14 @@ from transforms.controller.normalise import normalise
 from transforms.controller.pseudonymise import PseudonymKey, pseudonym_key, pseudonymise, to_series
 from transforms.controller.quarantine import SUFFIX, quarantine_key, seal
 from transforms.controller.register import KEY, SAID, TAKEN_BACK, Numbering, number_all, number_more, resolve, words
-from transforms.controller.sorting import in_order
+from transforms.controller.sorting import in_order, within
 from transforms.controller.supersede import ARRIVAL, SUPERSEDED, append_entries, distinct, losers
 
 BUCKET_PERSONS = 1 << 17
 """Persons whose events are sorted together: some 10 million events of five years, below 2 GB."""
 ROW_GROUP = 1 << 16
+FILE_ROWS = 1 << 17
+"""Rows of a file, all of which are written anew where one of them must go."""
 RECENT_DAYS = 92
 """Rows recorded in the last quarter lie in files of their own: what the next days correct is nearly all among them."""
 RECENT = "recent-"
@@ -285,9 +287,8 @@ class Loader:
 
     def _numbers(self, identifiers: pl.Series) -> pl.Series:
         """The person number of each identifier; null where there is no such person."""
-        index = (self.numbering or self.number_persons()).index
-        frame = pl.DataFrame(words(pseudonymise(identifiers, self._person_key)))
-        return frame.join(index, on=KEY, how="left", maintain_order="left")[PERSON_NUMBER]
+        numbering = self.numbering or self.number_persons()
+        return numbering.number_of(pseudonymise(identifiers, self._person_key))
 
     # Events
 
@@ -377,10 +378,10 @@ class Loader:
         replaced = duplicates = 0
         if len(shared):
             arrival = rows[ARRIVAL].to_numpy()
-            several = rows.filter(pl.Series(_within(arrival, shared)))
-            before = rows.height
-            rows = rows.filter(pl.Series(~_within(arrival, lost)))
-            gone = before - rows.height
+            several = rows.filter(pl.Series(within(arrival, shared)))
+            goes = within(arrival, lost)
+            gone = int(goes.sum())
+            rows = rows.filter(pl.Series(~goes)) if gone else rows
             duplicates = min(gone, several.height - several.drop(ARRIVAL).n_unique())
             replaced = gone - duplicates
         before = rows.height
@@ -436,22 +437,17 @@ class Loader:
 
 
 def write_run(rows: pl.DataFrame, stem: Path) -> list[Path]:
-    """Write rows in their order as files of one row group each, named after `stem`; none where there are no rows."""
+    """Write rows in their order as files of FILE_ROWS, named after `stem`; none where there are no rows."""
     paths = []
-    for start in range(0, rows.height, ROW_GROUP):
-        paths.append(stem.with_name(f"{stem.name}-{start // ROW_GROUP:06d}.parquet"))
-        write(rows[start : start + ROW_GROUP], paths[-1])
+    for start in range(0, rows.height, FILE_ROWS):
+        paths.append(stem.with_name(f"{stem.name}-{start // FILE_ROWS:06d}.parquet"))
+        write(rows[start : start + FILE_ROWS], paths[-1])
     return paths
 
 
 def write(rows: pl.DataFrame, path: Path) -> None:
     """Write a file for the lake."""
     rows.write_parquet(path, compression="zstd", compression_level=1, row_group_size=ROW_GROUP, statistics=True)
-
-
-def sort_distinct(rows: pl.DataFrame, order: Sequence[str]) -> pl.DataFrame:
-    """Rows in `order`, exact duplicates once."""
-    return in_order(distinct(rows), tuple(order))
 
 
 def is_recent(table: Table, as_of: date) -> pl.Expr:
@@ -466,15 +462,6 @@ def _bucket_of(table: Table, as_of: date) -> pl.Expr:
     if table.name in WHOLE_TABLES:
         return pl.lit(0, pl.Int32)
     return pl.when(is_recent(table, as_of)).then(-1).otherwise(pl.col(PERSON_NUMBER) // BUCKET_PERSONS).cast(pl.Int32)
-
-
-def _within(values: NDArray[np.int64], some: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether each value is one of some sorted ones."""
-    if not len(some):
-        return np.zeros(len(values), dtype=np.bool_)
-    places = np.minimum(np.searchsorted(some, values), len(some) - 1)
-    found: NDArray[np.bool_] = some[places] == values
-    return found
 
 
 def _also(reason: pl.Series, broken: pl.Series, text: str) -> pl.Series:

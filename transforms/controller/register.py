@@ -6,6 +6,8 @@ wrong, and was corrected with it.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
 import polars as pl
@@ -27,6 +29,7 @@ SAID: dict[str, pl.DataType] = {
 """What is kept of a source's row of a person, the identifier and the day of birth as they are."""
 KEY = ("word_0", "word_1")
 """A pseudonym as two numbers, for joining and sorting."""
+Words: TypeAlias = NDArray[np.uint64]
 TAKEN_BACK = "is_retracted: the source took the row back"
 
 
@@ -89,6 +92,38 @@ class Numbering:
 
     index: pl.DataFrame
     changes: pl.DataFrame
+
+    def number_of(self, pseudonyms: NDArray[np.uint8]) -> pl.Series:
+        """The number of the person of each pseudonym, a (rows, 16) array; null where there is no such person.
+
+        Pseudonyms are spread evenly, so that the first bits of one tell where it stands among the sorted ones, to
+        within a few places.
+        """
+        pairs = np.ascontiguousarray(pseudonyms).view(np.uint64).reshape(-1, 2)
+        first, second, starts, shift, steps = self._places
+        at = starts[(pairs[:, 0] >> shift).astype(np.intp)]
+        found = np.full(len(pairs), -1, dtype=np.int64)
+        left = np.arange(len(pairs))
+        for step in range(steps):
+            place = np.minimum(at[left] + step, len(first) - 1)
+            same = (first[place] == pairs[left, 0]) & (second[place] == pairs[left, 1])
+            found[left[same]] = place[same]
+            left = left[~same & (first[place] <= pairs[left, 0])]
+            if not len(left):
+                break
+        known = self.index[PERSON_NUMBER].gather(np.maximum(found, 0))
+        if (found >= 0).all():
+            return known
+        return known.to_frame().select(pl.when(pl.Series(found >= 0)).then(pl.first())).to_series()
+
+    @cached_property
+    def _places(self) -> tuple[Words, Words, NDArray[np.int64], np.uint64, int]:
+        """Both words in order, the first place of each beginning of a word, how long it is, most places of one."""
+        first, second = (self.index[name].to_numpy() for name in KEY)
+        bits = max(len(first).bit_length(), 1)
+        starts = np.searchsorted(first, np.arange(1 << bits, dtype=np.uint64) << np.uint64(64 - bits))
+        runs = np.diff(np.append(starts, len(first)))
+        return first, second, starts, np.uint64(64 - bits), int(runs.max()) + 1
 
 
 _NO_CHANGES = {"before": pl.Int32(), "now": pl.Int32()}

@@ -4,11 +4,14 @@ Columns become ranks or offsets, which are packed into the high bits of 64, with
 numbers are sorted several times faster than rows are compared; where they need more than 64 bits, rows are compared.
 """
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 _BITS = 64
+_LOW_BITS = np.uint64((1 << 20) - 1)
 
 
 def in_order(rows: pl.DataFrame, order: tuple[str, ...]) -> pl.DataFrame:
@@ -21,6 +24,19 @@ def repeated_words(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """The different values that are there more than once, in order."""
     ordered = np.sort(words)
     return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+
+
+def within(values: NDArray[Any], some: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether each whole number is one of some sorted ones, of which there are few."""
+    found = np.zeros(len(values), dtype=np.bool_)
+    if not len(some):
+        return found
+    low = np.zeros(_LOW_BITS + 1, dtype=np.bool_)
+    low[(some.view(np.uint64) & _LOW_BITS).astype(np.intp)] = True
+    maybe = np.flatnonzero(low[(values.view(np.uint64) & _LOW_BITS).astype(np.intp)])
+    places = np.minimum(np.searchsorted(some, values[maybe]), len(some) - 1)
+    found[maybe[some[places] == values[maybe]]] = True
+    return found
 
 
 def _places(rows: pl.DataFrame, order: tuple[str, ...]) -> NDArray[np.uint64] | None:

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from transforms.controller.pseudonymise import from_series
-from transforms.controller.sorting import repeated_words
+from transforms.controller.sorting import repeated_words, within
 
 ARRIVAL = "_arrival"
 """The place of a row among all rows of a load."""
@@ -49,7 +49,8 @@ def losers(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     found = []
     for part in range(slices):
         inside = _of_slice(entries, part, slices)
-        found.append(inside[np.isin(inside["word_0"], repeated_words(inside["word_0"]))])
+        first = np.ascontiguousarray(inside["word_0"])
+        found.append(inside[within(first, repeated_words(first))])
     several = np.concatenate(found)
     several = several[np.lexsort((several["arrival"], several["recorded"], several["word_1"], several["word_0"]))]
     same = (several["word_0"][1:] == several["word_0"][:-1]) & (several["word_1"][1:] == several["word_1"][:-1])
