@@ -85,7 +85,7 @@ def ingest(caregap: Caregap, data: Path, feed: Path, *more: str) -> str:
 
 
 def publish(caregap: Caregap, data: Path) -> Path:
-    for command in (["analyse", "--months", 3], ["release", "--publish-generated"]):
+    for command in (["analyse"], ["release", "--publish-generated"]):
         done = caregap(*command, "--as-of", AS_OF, data=data)
         assert done.code == 0, done.err
     return data / "release" / "published" / "latest"
