@@ -21,6 +21,7 @@ from transforms.controller.keys import Keyring
 from transforms.controller.load import Before, Loader, Terms
 from transforms.controller.memory import Memory, memory_key, recall, remember
 from transforms.controller.pseudonymise import from_series
+from transforms.controller.quarantine import quarantine_key, unseal
 from transforms.controller.register import words
 
 KEYRING = Keyring("e1", {"e1": bytes(range(32))}, bytes(range(32, 64)))
@@ -352,3 +353,17 @@ def test_a_row_waits_until_the_day_comes(tmp_path: Path) -> None:
     city.terms = replace(TERMS, latest=TERMS.latest + timedelta(days=90))
     city.add(DELTAS["a late row"])
     assert "2027, 1, 5" in str(city.rows()["diagnosis"])
+
+
+def test_a_row_that_waited_comes_whole(tmp_path: Path) -> None:
+    city = Controller(tmp_path)
+    booked = {"event_date": LATELY, "status": "cancelled_by_provider", "reason": "pandemic", "service": "hospital"}
+    rows = pl.DataFrame({"person_id": IDS[8:], **booked})
+    loader = city.load([*BASE, ("appointment", rows)])
+    assert loader.tallies["appointment"].quarantined.total() == 1
+    sealed = next(tmp_path.glob("quarantine-1/appointment-*"))
+    opened = unseal(sealed, quarantine_key(KEYRING))
+    assert opened["reason_in_source"].to_list() == ["pandemic"]
+    assert opened["reason"].to_list() == ["person_id: is not among the persons"]
+    city.add(DELTAS["a new person, whose row had waited"])
+    assert pl.read_parquet(city.files["appointment"])["reason"].to_list() == ["pandemic"]

@@ -10,6 +10,7 @@ from typing import cast
 import polars as pl
 import pytest
 from deltalake import DeltaTable
+from polars.testing import assert_frame_equal
 
 from flows.settings import Layout
 from flows.storage import lake_files, read_snapshot
@@ -126,7 +127,7 @@ def test_increments_leave_lake_counts_and_published_table_as_a_full_load(
     one, other = contents(merged), contents(whole)
     assert set(one) == set(other)
     for name in one:
-        assert one[name].equals(other[name]), name
+        assert_frame_equal(one[name], other[name])
     published = [publish(caregap, data) for data in (merged, whole)]
     counts = [pl.read_parquet(data / "platform" / "counts" / AS_OF / "counts.parquet") for data in (merged, whole)]
     assert counts[0].equals(counts[1])

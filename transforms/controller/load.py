@@ -409,15 +409,17 @@ class Loader:
         bad = reason.is_not_null()
         if not bad.any():
             return
-        rejected = raw.filter(bad).with_columns(reason.filter(bad).alias("reason"))
-        counts = rejected["reason"].value_counts()
-        waiting = rejected.filter(pl.col("reason").str.contains(WAITS))
+        # Appointments have a reason of their own.
+        why, own = reason.filter(bad).alias("reason"), {"reason": "reason_in_source"}
+        rejected = raw.filter(bad)
+        counts, waits = why.value_counts(), why.str.contains(WAITS)
         with self._lock:
             self.tallies[name].quarantined.update(dict(zip(counts["reason"], counts["count"], strict=True)))
             self._parts += 1
             sealed = self._quarantine / f"{name}-{self._parts:06d}{SUFFIX}"
-            if waiting.height:
-                self._wait(name, waiting.drop("reason"))
+            if waits.any():
+                self._wait(name, rejected.filter(waits))
+        rejected = rejected.rename(own, strict=False).with_columns(why)
         seal(rejected, sealed, self._sealing_key)
 
     def _wait(self, name: str, raw: pl.DataFrame) -> None:
