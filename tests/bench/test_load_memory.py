@@ -53,7 +53,7 @@ def megabytes(folder: Path, persons: int) -> float:
 
 
 def test_four_times_the_rows_take_much_less_than_four_times_the_memory(tmp_path: Path) -> None:
-    nothing = megabytes(tmp_path / "nothing", 2_000)
+    nothing = megabytes(tmp_path / "nothing", 5_000)
     small = megabytes(tmp_path / "small", PERSONS)
     large = megabytes(tmp_path / "large", TIMES * PERSONS)
     sys.stdout.write(

@@ -295,7 +295,7 @@ rows = st.lists(
 
 
 @given(rows)
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_sorting_keeps_each_distinct_row_once(values: list[tuple[str, int, int | None]]) -> None:
     frame = pl.DataFrame(values, schema={"code": pl.String, "number": pl.Int32, "value": pl.Int32}, orient="row")
     found = in_order(distinct(frame), ("code", "number"))
