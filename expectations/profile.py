@@ -33,6 +33,9 @@ DUPLICATE = "exact duplicate"
 """The controller's reason for a row that it left out because it has it already: no fault of the row."""
 MERGED = "merged with another row of the person"
 """The controller's reason for a row of a person who has another; it is a duplicate too."""
+REPLACED = "record_id: a later row replaces it"
+"""The controller's reason for an earlier version of a record: no fault of the row either."""
+WITHOUT_FAULT = (DUPLICATE, MERGED, REPLACED)
 _INTAKE = (
     "rows_in",
     "kept",
@@ -174,7 +177,7 @@ def _intake_figures(row_count: float, table: str, intakes: Mapping[str, Intake] 
         return dict.fromkeys(_INTAKE)
     intake = intakes.get(table) or Intake(rows_in=0, kept=0, quarantined={})
     rows_in, kept = intake["rows_in"], intake["kept"]
-    duplicates = sum(intake["quarantined"].get(reason, 0) for reason in (DUPLICATE, MERGED))
+    duplicates = sum(intake["quarantined"].get(reason, 0) for reason in WITHOUT_FAULT)
     quarantined = sum(intake["quarantined"].values()) - duplicates
     return {
         "rows_in": rows_in,

@@ -96,7 +96,7 @@ def _ingest(given: argparse.Namespace, layout: Layout) -> None:
     from flows.controller import describe_load, run_ingest
     from flows.sources import SourceOptions, without_password
 
-    options = SourceOptions(given.areas, given.area_map, given.years, given.seed)
+    options = SourceOptions(given.areas, given.area_map, given.years, given.seed, increment=given.increment)
     _print(describe_load(run_ingest(layout, without_password(given.source), given.as_of, options)))
 
 
@@ -326,7 +326,11 @@ def _parser() -> argparse.ArgumentParser:
     for action in (rotated, destroyed):
         action.add_argument("--reason", required=True, metavar="TEXT", help="why; logged")
 
-    source(command("ingest", _ingest, "Controller zone: read, check and pseudonymise a source into the lake."))
+    made = command("ingest", _ingest, "Controller zone: read, check and pseudonymise a source into the lake.")
+    source(made)
+    made.add_argument(
+        "--increment", action="store_true", help="a feed of what is new, corrected or withdrawn since the last load"
+    )
 
     made = command("sources", _sources, "Make and fill a PostgreSQL database that caregap can read.")
     actions = made.add_subparsers(dest="action", required=True, metavar="ddl | load DIR ADDRESS")

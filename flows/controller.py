@@ -5,6 +5,8 @@ The only flow that has a source and a key. Its process is the controller's own.
 
 import json
 import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +17,8 @@ import pyarrow.parquet as pq
 
 from expectations.profile import profile
 from flows import audit
+from flows.batches import add_all
+from flows.increment import forget_memories, intake, judge_delta, memory_file, open_base, resolutions, with_waiting
 from flows.passphrase import epoch_in_use, open_keyring
 from flows.progress import progress
 from flows.quarantine import forget_old
@@ -36,6 +40,7 @@ from flows.storage import (
 from flows.version import code_version
 from flows.zone import zone_flow, zone_task
 from schemas.areas import load_areas
+from schemas.errors import UsageRefused
 from schemas.indicators import load_indicators
 from schemas.policy import load_policy
 from schemas.resolution import check_resolutions
@@ -43,7 +48,9 @@ from transforms.analysis.selects import select_text
 from transforms.controller.boundary import check_boundary
 from transforms.controller.canaries import Canaries
 from transforms.controller.generalise import banned_pseudonyms
+from transforms.controller.increment import Merged, merge
 from transforms.controller.load import Loader, Terms
+from transforms.controller.memory import memory_key, remember
 
 DOMAIN = "district-stats"
 """The domain of the pseudonyms: one purpose, one recipient."""
@@ -59,10 +66,11 @@ def stage(data: str, address: str, as_of: str, load: str, options: SourceOptions
     source = open_source(address, day, options)
     terms = policy.source(source.kind)
     generated = source.generated or terms.generated
-    areas = source.areas()
+    keyring = open_keyring(layout, generated=generated)
+    base = open_base(layout, source, policy, keyring, day) if options.increment else None
+    areas = base.areas if base else source.areas()
     if areas is None:
         areas = load_areas(options.areas)
-    keyring = open_keyring(layout, generated=generated)
     latest = max(day, datetime.now(UTC).date())
     staging, quarantine = layout.staging / load, layout.quarantine / load
     for folder in (staging, quarantine):
@@ -80,18 +88,27 @@ def stage(data: str, address: str, as_of: str, load: str, options: SourceOptions
         ),
         staging,
         quarantine,
+        base.before if base else None,
     )
+    memory = base.before.memory if base else None
     with progress("Reading and pseudonymising", source.rows_expected(), "rows") as advance:
-        for table, rows in source.batches():
-            canaries.add(table, rows)
-            loader.add(table, rows)
-            advance(rows.height)
-    files: dict[str, list[str]] = {}
+        add_all(loader, canaries, with_waiting(source.batches(), memory, latest, policy.quarantine_days), advance)
+    merged: dict[str, Merged] = {}
     with progress("Sorting", None, "tables") as advance:
-        for table, paths in loader.finish():
-            files[table] = [str(path) for path in paths]
-            advance(1)
+        if base is None:
+            for table, paths in loader.finish():
+                merged[table] = Merged(tuple(paths), tuple(paths), ())
+                advance(1)
+        else:
+            for table, result in merge(loader, base.before, base.files, staging):
+                merged[table] = result
+                advance(1)
     areas.write_parquet(staging / "area.parquet")
+    remember(
+        replace(loader.memory(), event_dates=resolutions(policy, source.kind)),
+        memory_file(layout, load),
+        memory_key(keyring),
+    )
     tallies = {
         table: {
             "rows_in": tally.rows_in,
@@ -109,7 +126,11 @@ def stage(data: str, address: str, as_of: str, load: str, options: SourceOptions
             "generated": generated,
             "latest": latest.isoformat(),
             "identifier": source.identifier,
-            "files": files,
+            "files": {table: [str(path) for path in result.written] for table, result in merged.items()},
+            "judged": {table: [str(path) for path in result.judged] for table, result in merged.items()},
+            "kept": {table: list(result.kept) for table, result in merged.items()},
+            "intake": intake(merged) if base else None,
+            "changed": {table: dict(result.left_out) for table, result in merged.items() if result.left_out},
             "tallies": tallies,
             "remarks": [
                 {"table": remark.table, "column": remark.column, "rule": remark.rule, "count": remark.count}
@@ -127,7 +148,10 @@ def judge(data: str, as_of: str, load: str) -> int:
 
     layout, staged = Layout(Path(data)), _staged(Path(data), load)
     latest = date.fromisoformat(staged["latest"])
-    profiles = profile(_paths(staged), date.fromisoformat(as_of), staged["tallies"], latest=latest)
+    judged = {name: [Path(path) for path in files] for name, files in staged["judged"].items()}
+    profiles = profile(judged, date.fromisoformat(as_of), staged["intake"] or staged["tallies"], latest=latest)
+    if staged["intake"]:
+        judge_delta(profiles, staged["tallies"])
     results = run_suites(profiles)
     append_history(layout.quality / "history.parquet", results, run_id=load, as_of=date.fromisoformat(as_of))
     gate(results)
@@ -149,7 +173,8 @@ def write_lake(data: str, as_of: str, load: str) -> dict[str, int]:
     layout, staged, policy = Layout(Path(data)), _staged(Path(data), load), load_policy()
     now = int(datetime.now(UTC).timestamp() * 1000)
     paths = _paths(staged)
-    rows = {name: sum(pq.ParquetFile(path).metadata.num_rows for path in files) for name, files in paths.items()}
+    kept = staged["kept"]
+    rows = {name: _rows_in([*files, *kept[name]]) for name, files in paths.items()}
     paths["area"] = [layout.staging / load / "area.parquet"]
     if _newly_banned(layout, paths, date.fromisoformat(as_of)):
         forget_later(layout)
@@ -160,13 +185,14 @@ def write_lake(data: str, as_of: str, load: str) -> dict[str, int]:
         generated=staged["generated"],
         policy_version=policy.version,
         code_version=code_version(),
-        tables={name: commit(layout, name, files, load, now) for name, files in paths.items()},
+        tables={name: commit(layout, name, files, load, now, kept.get(name, ())) for name, files in paths.items()},
         rows=rows,
         epoch=epoch_in_use(layout),
         identifier=staged["identifier"],
     )
     replace_json(layout.quality / "load.json", {"load": load, "as_of": as_of, **_public_part(staged)})
     write_snapshot(layout, snapshot)
+    forget_memories(layout)
     forget_earlier(layout, snapshot, "residence")
     tidy(layout, snapshot, policy.lake_days * 24)
     return rows
@@ -187,6 +213,8 @@ def ingest(data: str, source: str, as_of: str, load: str, options: SourceOptions
 def run_ingest(layout: Layout, source: str, as_of: date, options: SourceOptions) -> dict[str, Any]:
     """Run the flow as the only one in this data folder; returns what a person wants to know of the load."""
     kind = kind_of(source)
+    if options.increment and kind != "feed":
+        raise UsageRefused("an increment is a feed", "Give --source feed:DIR with the rows that are new or changed")
     policy = load_policy().in_force(datetime.now(UTC).date(), crossing=True)
     check_resolutions(policy, kind, load_indicators().values(), select_text)
     load = f"{as_of:%Y%m%d}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
@@ -223,6 +251,10 @@ def _newly_banned(layout: Layout, paths: dict[str, list[Path]], as_of: date) -> 
     return bool(banned_pseudonyms(paths["person"], paths.get("restriction", []), as_of) - known)
 
 
+def _rows_in(files: Sequence[Path | str]) -> int:
+    return sum(pq.read_metadata(path).num_rows for path in files)
+
+
 def _staged(data: Path, load: str) -> dict[str, Any]:
     text = (Layout(data).staging / load / "load.json").read_text("utf-8")
     return dict(json.loads(text))
@@ -234,13 +266,14 @@ def _paths(staged: dict[str, Any]) -> dict[str, list[Path]]:
 
 def _public_part(staged: dict[str, Any]) -> dict[str, Any]:
     """Counts and remarks without paths: what the platform may know of a load."""
-    return {name: staged[name] for name in ("source", "generated", "tallies", "remarks")}
+    return {name: staged[name] for name in ("source", "generated", "tallies", "changed", "remarks")}
 
 
 def _sweep(layout: Layout) -> None:
     """Remove what a killed run left in staging; its rows are still in the source."""
     for folder in layout.staging.iterdir():
         shutil.rmtree(folder)
+    forget_memories(layout)
 
 
 def describe_load(report: dict[str, Any]) -> str:
@@ -251,6 +284,9 @@ def describe_load(report: dict[str, Any]) -> str:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(tally["quarantined"].items()))
         total = sum(tally["quarantined"].values())
         lines.append(f"  {table:<16}{tally['rows_in']:>12,}{tally['kept']:>12,}{total:>13,}  {reasons}")
+    for table, reasons in report.get("changed", {}).items():
+        changes = ", ".join(f"{reason} {count:,}" for reason, count in sorted(reasons.items()))
+        lines.append(f"  {table:<16}left out of the merged rows: {changes}")
     for remark in report["remarks"]:
         place = ".".join(part for part in (remark["table"], remark["column"]) if part)
         lines.append(f"  noticed: {place}: {remark['rule']}" + (f" ({remark['count']:,})" if remark["count"] else ""))

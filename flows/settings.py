@@ -51,6 +51,11 @@ class Layout:
         return self.data / "controller" / "quarantine"
 
     @property
+    def memory(self) -> Path:
+        """What the controller remembers of the load that the lake holds, sealed: an increment builds on it."""
+        return self.data / "controller" / "memory"
+
+    @property
     def staging(self) -> Path:
         """Files on their way to the lake; empty between runs."""
         return self.data / "controller" / "staging"
@@ -115,6 +120,7 @@ class Layout:
         for folder in (
             self.keyring.parent,
             self.quarantine,
+            self.memory,
             self.staging,
             self.lake,
             self.counts,

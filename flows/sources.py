@@ -32,6 +32,7 @@ class SourceOptions:
     area_map: Path | None = None
     years: int = 3
     seed: int = 1
+    increment: bool = False
 
 
 def kind_of(address: str) -> str:
@@ -65,7 +66,7 @@ def open_source(address: str, as_of: date, options: SourceOptions) -> Source:
     """Open a source for reading. Raises SourceRefused."""
     kind, rest = kind_of(address), address.partition(":")[2]
     if kind == "feed":
-        return FeedSource(Path(rest))
+        return FeedSource(Path(rest), increment=options.increment)
     if kind in ("synthea", "omop", "fhir"):
         given = load_areas(options.areas) if options.areas else None
         made = {"synthea": SyntheaSource, "omop": OmopSource, "fhir": FhirSource}[kind]

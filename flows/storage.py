@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -32,6 +33,8 @@ AREA_ARROW = pa.schema(
     + [pa.field("tile_column", pa.int32()), pa.field("tile_row", pa.int32()), pa.field("population", pa.int64())]
 )
 
+_SUFFIX = re.compile(r"(recent-)?[^-]+-[0-9a-f]{8}\.parquet$")
+"""The end of a file's name, behind that of its load."""
 _FORGET = ".forget-earlier-residences"
 
 
@@ -70,8 +73,12 @@ def exclusive(layout: Layout) -> Iterator[None]:
         yield
 
 
-def commit(layout: Layout, name: str, files: Sequence[Path], load: str, time_ms: int) -> int:
-    """Move checked files into a table of the lake, replacing its content; returns the new version."""
+def commit(layout: Layout, name: str, files: Sequence[Path], load: str, time_ms: int, kept: Sequence[str] = ()) -> int:
+    """Move checked files into a table of the lake, replacing its content; returns the new version.
+
+    `kept` are files of the version before that stay. They are in the new one under another name, without being copied:
+    one commit cannot both remove and add a file.
+    """
     folder = layout.lake / name
     schema = Schema.from_arrow(TABLES[name].platform_arrow_schema if name in TABLES else AREA_ARROW)
     folder.mkdir(parents=True, exist_ok=True)
@@ -83,12 +90,21 @@ def commit(layout: Layout, name: str, files: Sequence[Path], load: str, time_ms:
         target = folder / f"{load}-{file.stem}-{uuid4().hex[:8]}.parquet"
         rows = pq.ParquetFile(file).metadata.num_rows
         _move(file, target)
-        stats = json.dumps({"numRecords": rows})
-        actions.append(AddAction(target.name, target.stat().st_size, {}, time_ms, True, stats))
+        actions.append(_added(target, rows, time_ms))
+    for path in kept:
+        file = folder / Path(path).name
+        target = folder / f"{load}-{file.name[_SUFFIX.search(file.name).start() :]}"
+        _link(file, target)
+        actions.append(_added(target, pq.ParquetFile(target).metadata.num_rows, time_ms))
     table.create_write_transaction(
         actions, "overwrite", schema, commit_properties=CommitProperties(custom_metadata={"load": load})
     )
     return DeltaTable(str(folder)).version()
+
+
+def _added(target: Path, rows: int, time_ms: int) -> AddAction:
+    stats = json.dumps({"numRecords": rows})
+    return AddAction(target.name, target.stat().st_size, {}, time_ms, True, stats)
 
 
 def write_snapshot(layout: Layout, snapshot: Snapshot) -> None:
@@ -184,3 +200,13 @@ def _move(file: Path, target: Path) -> None:
         shutil.copyfile(file, beside)
         beside.replace(target)
         file.unlink()
+
+
+def _link(file: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where the file system has none."""
+    try:
+        os.link(file, target)
+    except OSError:
+        beside = target.with_name(f".{target.name}")
+        shutil.copyfile(file, beside)
+        beside.replace(target)

@@ -16,7 +16,9 @@ MAY_IMPORT = {
 ZONES = ("transforms.controller", "transforms.analysis", "transforms.release")
 KEY_CODE = ("transforms.controller", "transforms.sources")
 CONTROLLER_FLOWS = {
+    "flows.batches",
     "flows.controller",
+    "flows.increment",
     "flows.keys",
     "flows.passphrase",
     "flows.quarantine",

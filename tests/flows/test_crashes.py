@@ -12,7 +12,7 @@ from tests.flows.test_refusals import write_feed
 pytestmark = pytest.mark.slow
 KILLS = {
     "while reading": ("transforms.controller.load", "Loader.add", 2),
-    "while sorting": ("transforms.controller.load", "sort_distinct", 1),
+    "while sorting": ("transforms.controller.load", "in_order", 1),
     "at the boundary": ("flows.controller", "check_boundary", 1),
     "between two tables": ("flows.controller", "commit", 3),
     "before the snapshot": ("flows.controller", "write_snapshot", 1),

@@ -47,8 +47,10 @@ _PHYSICAL: dict[type[pl.DataType], tuple[str, str]] = {
     pl.Binary: ("BYTE_ARRAY", "None"),
 }
 """Physical and logical Parquet type that each declared type is written as."""
-_FILE_NAME = r"[0-9]{4}\.parquet"
+_FILE_NAME = r"(recent-)?[0-9]{4}\.parquet"
 _MEND = "Nothing was written to the lake. Correct the source or the code, then load again"
+_TOGETHER = 16
+"""Files of one table whose keys are looked at together: a million rows."""
 _LARGE = 1e7
 """Numbers below it are results and counts; a telephone number or the digits of an identity code are above."""
 _BY_CHANCE = 0.05
@@ -68,7 +70,8 @@ def check_boundary(files: Files, policy: Policy, canaries: Canaries | None = Non
             check_format(name, path)
             check_types(name, path)
             check_metadata(name, path)
-            check_bytes(name, path, canaries)
+            check_bytes(name, path)
+        check_beside(name, paths, canaries)
     persons = sum(pq.ParquetFile(path).metadata.num_rows for path in files.get("person", ()))
     areas = distinct_texts(AREA, files[AREA])["code"] if files.get(AREA) else None
     for name, paths in files.items():
@@ -78,7 +81,8 @@ def check_boundary(files: Files, policy: Policy, canaries: Canaries | None = Non
         check_split(name, texts, canaries)
         for path in paths:
             check_numbers(name, path, persons, canaries)
-            check_binary(name, path, canaries)
+        for start in range(0, len(paths), _TOGETHER):
+            check_binary(name, paths[start : start + _TOGETHER], canaries)
 
 
 def check_approved(name: str, policy: Policy) -> None:
@@ -136,11 +140,16 @@ def check_metadata(name: str, path: Path) -> None:
         raise BoundaryRefused(fault, _MEND, table=name)
 
 
-def check_bytes(name: str, path: Path, canaries: Canaries | None) -> None:
-    """Refuse a file whose bytes hold an identity code, or whose metadata hold an identifying text."""
+def check_bytes(name: str, path: Path) -> None:
+    """Refuse a file whose bytes hold an identity code."""
     if count := count_in_bytes(np.memmap(path, dtype=np.uint8, mode="r")):
         raise BoundaryRefused("the bytes of a file hold identity codes", _MEND, table=name, count=count)
-    if canaries and (found := whole_kinds(beside_pages(path), canaries)):
+
+
+def check_beside(name: str, paths: Sequence[Path], canaries: Canaries | None) -> None:
+    """Refuse files whose metadata hold an identifying text."""
+    texts = pl.concat([pl.Series([], dtype=pl.String), *(beside_pages(path) for path in paths)]).unique()
+    if canaries and (found := whole_kinds(texts, canaries)):
         kind, count = found
         raise BoundaryRefused(f"the metadata of a file hold a {kind} of the batch", _MEND, table=name, count=count)
 
@@ -223,10 +232,10 @@ def check_numbers(name: str, path: Path, persons: int, canaries: Canaries | None
                 raise BoundaryRefused("values are the digits of identifiers", _MEND, name, column.name, count)
 
 
-def check_binary(name: str, path: Path, canaries: Canaries | None) -> None:
+def check_binary(name: str, paths: Sequence[Path], canaries: Canaries | None) -> None:
     """Refuse pseudonyms and record keys that are not 16 bytes, are identifiers, or were made without a key."""
     for column in (column for column, dtype in _schema(name).items() if dtype == pl.Binary()):
-        values = pl.read_parquet(path, columns=[column]).to_series()
+        values = pl.read_parquet(list(paths), columns=[column]).to_series()
         if count := int((values.bin.size() != WIDTH).sum()):
             raise BoundaryRefused("values are not 16 bytes", _MEND, name, column, count)
         plain = values.drop_nulls()

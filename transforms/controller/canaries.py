@@ -29,6 +29,7 @@ NOTES = 1 << 20
 SHORTEST = {"name": 4, "full name": 8, "identifier": 6, "phone": 7, "email": 6, "address": 7, "note": 12}
 """Letters and digits below which a value cannot be told from chance; a part of a name counts as a name."""
 _PENDING = 1 << 21
+_BEYOND_ASCII = np.uint64(0x8080808080808080)
 _KINDS = {
     "given_names": "name",
     "family_name": "name",
@@ -103,7 +104,8 @@ class Canaries:
         A `pseudonym` is held against every person's identifier, another column against a sample of all identifiers.
         """
         found = self._has("person" if column == "pseudonym" else "sampled", values)
-        ascii_ = pl.Series((from_series(values)[0] < 128).all(axis=1)) & values.is_not_null()
+        halves = from_series(values)[0].view(np.uint64)
+        ascii_ = pl.Series(((halves[:, 0] | halves[:, 1]) & _BEYOND_ASCII) == 0) & values.is_not_null()
         if not ascii_.any():
             return found
         texts = values.zip_with(ascii_, pl.Series([b""])).cast(pl.String)

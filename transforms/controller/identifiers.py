@@ -19,6 +19,7 @@ for _signs, _century in ((b"+", 1800), (b"-YXWVU", 1900), (b"ABCDEF", 2000)):
     _CENTURY[list(_signs)] = _century
 _DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] + [0] * 87, dtype=np.uint8)
 _CHUNK = 1 << 16
+_LENGTH, _SPACE, _SMALL_A = 11, ord(" "), ord("a")
 OPAQUE_LENGTH = 64
 """Longest identifier, in bytes, of a source that has no identity codes."""
 
@@ -27,12 +28,23 @@ def normal_spelling(identifiers: pl.Series, identifier: str) -> pl.Series:
     """Trim, drop the OID prefix and write identity codes in capitals; empty becomes null. One value a row."""
     text = identifiers.cast(pl.String)
     # Rows that are spelt as they should be, nearly all, are left where they are: stripping copies every string.
-    if identifier == "hetu" and (text.str.len_bytes() == 11).all() and not text.str.contains("[ a-z]").any():
+    if identifier == "hetu" and _are_capitals(text):
         return text
     text = text.str.strip_chars()
     if identifier == "hetu":
         text = text.str.strip_prefix(OID_PREFIX).str.strip_chars().str.to_uppercase()
     return text.to_frame().select(pl.when(pl.first() != "").then(pl.first())).to_series()
+
+
+def _are_capitals(text: pl.Series) -> bool:
+    """Whether every text has the length of an identity code and neither spaces nor small letters."""
+    view, present = blocks(text)
+    if present is not None:
+        view = view[present]
+    if not (np.ascontiguousarray(view[:, :4]).view(np.uint32) == _LENGTH).all():
+        return False
+    letters = np.ascontiguousarray(view[:, 4 : 4 + _LENGTH])
+    return not bool(((letters == _SPACE) | (letters >= _SMALL_A)).any())
 
 
 def is_valid(identifiers: pl.Series, identifier: str) -> pl.Series:

@@ -11,30 +11,34 @@ _LONGEST_CHAIN = 8
 class Links:
     """Former identifiers and the current one of each. In normal spelling throughout."""
 
-    def __init__(self) -> None:
-        """Know no link yet."""
-        self._pairs = pl.DataFrame(schema={"former_id": pl.String, "person_id": pl.String})
+    def __init__(self, pairs: pl.DataFrame | None = None) -> None:
+        """Know no link yet, or all that were `said` before."""
+        none = pl.DataFrame(schema={"former_id": pl.String, "person_id": pl.String})
+        self.said = self.pairs = none
+        if pairs is not None:
+            self.add(pairs)
 
     def add(self, pairs: pl.DataFrame) -> pl.Series:
         """Take rows of `person_id` and `former_id`; the reason why a row cannot be used, or null. One value a row.
 
         A former identifier that would lead to two persons, or round in a circle, leads nowhere: its rows are rejected.
         """
-        known = pl.concat([self._pairs, pairs.select("former_id", "person_id")]).unique(maintain_order=True)
+        known = pl.concat([self.said, pairs.select("former_id", "person_id")]).unique(maintain_order=True)
+        self.said = known
         twice = known.filter(pl.col("former_id").is_duplicated())["former_id"].unique()
         known = known.filter(~pl.col("former_id").is_in(twice.implode()))
         ends = _ends(known)
         lost = known.filter(ends.is_null())["former_id"]
-        self._pairs = known.filter(ends.is_not_null())
+        self.pairs = known.filter(ends.is_not_null())
         bad = pairs["former_id"].is_in(twice.implode()) | pairs["former_id"].is_in(lost.implode())
         reason = pl.when(bad).then(pl.lit(f"former_id: {LINKS_DISAGREE}")).alias("reason")
         return pairs.select(reason).to_series()
 
     def current(self, identifiers: pl.Series) -> pl.Series:
         """The current identifier of each; itself where it never changed. One value a row."""
-        if self._pairs.height == 0 or not identifiers.is_in(self._pairs["former_id"].implode()).any():
+        if self.pairs.height == 0 or not identifiers.is_in(self.pairs["former_id"].implode()).any():
             return identifiers
-        return identifiers.replace(self._pairs["former_id"], _ends(self._pairs))
+        return identifiers.replace(self.pairs["former_id"], _ends(self.pairs))
 
 
 def _ends(pairs: pl.DataFrame) -> pl.Series:

@@ -48,11 +48,11 @@ class FeedSource:
 
     kind = "feed"
 
-    def __init__(self, directory: Path) -> None:
-        """Look at the folder and its feed.toml; no table is opened yet."""
+    def __init__(self, directory: Path, *, increment: bool = False) -> None:
+        """Look at the folder and its feed.toml; no table is opened yet. An increment may lack any table."""
         if not directory.is_dir():
             raise SourceRefused("there is no such folder", "Give the folder that holds the feed")
-        self._directory = directory
+        self._directory, self._increment = directory, increment
         self._remarks: dict[Remark, None] = {}
         terms = _feed_terms(directory / "feed.toml")
         self.identifier: str = terms["identifier"]
@@ -102,13 +102,13 @@ class FeedSource:
     def _checked_files(self) -> dict[str, list[Path]]:
         """Files by table once each has been opened and its columns and first rows have been looked at."""
         files = {table: self._files(table) for table in SOURCE_TABLES}
-        if not files["person"]:
+        if not files["person"] and not self._increment:
             raise SourceRefused("the table is missing", "Add person.parquet or person.csv to the feed", "person")
         for table, paths in files.items():
-            if not paths and SOURCE_TABLES[table].crosses:
+            if not paths and SOURCE_TABLES[table].crosses and not self._increment:
                 self._remark(table, None, "the table is not in the feed")
             rows = sum(self._check_file(path, SOURCE_TABLES[table]) for path in paths)
-            if table == "person" and not rows:
+            if table == "person" and not rows and not self._increment:
                 raise SourceRefused("the table has no rows", "Give a feed with persons in it", "person")
         known = {path for paths in files.values() for path in paths}
         entries = [
@@ -137,7 +137,7 @@ class FeedSource:
                 self._remark(table.name, name, "the column is not one of the table's and was left out")
         if path.suffix == ".csv" and quotation_marks(path) % 2:
             raise SourceRefused("a quotation mark is not closed", "Double those within values", table.name)
-        first = next(_batches(path, table.name), pl.DataFrame()).head(_SAMPLE_ROWS)
+        first = next(_batches(path, table.name, _SAMPLE_ROWS), pl.DataFrame()).head(_SAMPLE_ROWS)
         for name in first.columns:
             if name in table.names and not _is_of_type(first[name], table.column(name)):
                 kind = table.column(name).kind
@@ -238,7 +238,7 @@ def rows_about(paths: list[Path]) -> int | None:
     return total
 
 
-def _batches(path: Path, table: str) -> Iterator[pl.DataFrame]:
+def _batches(path: Path, table: str, batch_rows: int = BATCH_ROWS) -> Iterator[pl.DataFrame]:
     """Rows of a feed file in batches; SourceRefused where it cannot be read to its end."""
     if path.suffix == ".csv":
         yield from csv_batches(path, table, columns_of(path, table))
@@ -246,7 +246,7 @@ def _batches(path: Path, table: str) -> Iterator[pl.DataFrame]:
 
     def read() -> Iterator[Any]:
         with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(batch_size=BATCH_ROWS)
+            yield from file.iter_batches(batch_size=batch_rows)
 
     for rows in arrow_rows(read):
         if rows is None:

@@ -1,0 +1,46 @@
+"""Batches of a source into the loader, two at a time: one core reads and decodes while the other works."""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
+
+import polars as pl
+
+from schemas.tables import IDENTITY_LINK
+from transforms.controller.canaries import Canaries
+from transforms.controller.load import Loader
+
+_WORKERS = 2
+_AHEAD = 4
+"""Batches that are read before the first of them is done: what is held in memory beside the persons."""
+
+
+def add_all(
+    loader: Loader,
+    canaries: Canaries,
+    batches: Iterable[tuple[str, pl.DataFrame, bool]],
+    advance: Callable[[int], None],
+) -> None:
+    """Add every batch (table, rows, whether they come again); links and persons one after the other."""
+    lock = Lock()
+
+    def add(part: int, name: str, rows: pl.DataFrame, again: bool) -> None:
+        with lock:
+            canaries.add(name, rows)
+        loader.add(name, rows, part, again=again)
+
+    pending: deque[Future[None]] = deque()
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        for part, (name, rows, again) in enumerate(batches):
+            if name in (IDENTITY_LINK, "person"):
+                while pending:
+                    pending.popleft().result()
+                add(part, name, rows, again)
+            else:
+                pending.append(pool.submit(add, part, name, rows, again))
+                if len(pending) >= _AHEAD:
+                    pending.popleft().result()
+            advance(rows.height)
+        while pending:
+            pending.popleft().result()
