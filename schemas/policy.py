@@ -30,7 +30,7 @@ class Disclosure:
     zeros: Literal["publish", "protect"]
     group_disclosure: bool
     guarantee: Literal["not_exact", "not_small"]
-    effort: Literal["normal", "thorough"]
+    effort: Literal["quick", "normal", "thorough"]
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _policy(raw: dict[str, Any], version: str) -> Policy:
             zeros=_one_of(rules, "zeros", ("publish", "protect")),
             group_disclosure=_one_of(rules, "group_disclosure", (True, False)),
             guarantee=_one_of(rules, "guarantee", ("not_exact", "not_small")),
-            effort=_one_of(rules, "effort", ("normal", "thorough")),
+            effort=_one_of(rules, "effort", ("quick", "normal", "thorough")),
         ),
         age_band_starts=starts,
         event_dates=_event_dates(generalise),

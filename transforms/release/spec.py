@@ -194,7 +194,7 @@ def _rules(raw: Any) -> Disclosure:
     group = _true_or_false(raw, "group_disclosure")
     zeros: Literal["publish", "protect"] = _one_of(raw, "zeros", ("publish", "protect"))
     guarantee: Literal["not_exact", "not_small"] = _one_of(raw, "guarantee", ("not_exact", "not_small"))
-    effort: Literal["normal", "thorough"] = _one_of(raw, "effort", ("normal", "thorough"))
+    effort: Literal["quick", "normal", "thorough"] = _one_of(raw, "effort", ("normal", "quick", "thorough"))
     return Disclosure(threshold=threshold, zeros=zeros, group_disclosure=group, guarantee=guarantee, effort=effort)
 
 

@@ -27,7 +27,11 @@ class Effort:
     gap: float
 
 
-EFFORTS = {"normal": Effort(5, 4, 3_200_000, 0.01), "thorough": Effort(12, 10, 40_000_000, 0.005)}
+EFFORTS = {
+    "quick": Effort(1, 0, 0, 0.01),
+    "normal": Effort(5, 4, 3_200_000, 0.01),
+    "thorough": Effort(12, 10, 40_000_000, 0.005),
+}
 NOISE = 0.4
 """How far the prices of an attempt stray, in natural logarithms."""
 
