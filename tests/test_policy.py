@@ -139,7 +139,7 @@ NEEDED = [
     (('birth_date = "month"', 'birth_date = "band"'), "the age bands needs years of birth"),
     (('event_date = "day"', 'event_date = "month"'), "needs days"),
     (("# contact_request", "diagnosis"), "needs days, and generalise.event_dates.diagnosis"),
-    (("# contact_request", "appointment"), "provider_cancelled_not_rebooked needs days"),
+    (("# contact_request", "appointment"), "no_show_not_rebooked needs days"),
     (('# contact_request = "month"', 'measurement = "week"'), "needs days, and generalise.event_dates.measurement"),
 ]
 
@@ -151,9 +151,9 @@ def test_dates_too_coarse_for_an_indicator_are_refused(change: tuple[str, str], 
 
 
 def test_what_no_indicator_needs_may_be_coarser(changed) -> None:  # type: ignore[no-untyped-def]
-    months = changed(("# contact_request", 'measurement = "month"\ncontact_request'))
-    assert (months.event_dates["contact_request"], months.event_dates["measurement"]) == ("month", "month")
+    months = changed(("# contact_request", 'measurement = "month"\nvaccination = "month"\n# contact_request'))
+    assert (months.event_dates["vaccination"], months.event_dates["measurement"]) == ("month", "month")
     check_resolutions(months, "feed", load_indicators().values(), select_text)
     years = changed(('birth_date = "month"', 'birth_date = "year"'))
-    adults = [indicator for name, indicator in load_indicators().items() if not name.startswith("mmr")]
+    adults = [indicator for name, indicator in load_indicators().items() if not name.startswith(("mmr", "child"))]
     check_resolutions(years, "feed", adults, select_text)

@@ -49,7 +49,7 @@ CASES: dict[str, tuple[str, str, str, int, str]] = {
         'vaccination = ["code_system", "code", "event_date", "status"]\n', "", "", 12, "impact assessment"
     ),
     "births coarser than an indicator needs": (
-        'birth_date = "month"', 'birth_date = "year"', "", 15, "mmr_missing_at_two"
+        'birth_date = "month"', 'birth_date = "year"', "", 15, "child_health_check_missed"
     ),
 }  # fmt: skip
 

@@ -101,7 +101,11 @@ def test_a_column_that_was_not_approved_does_not_cross(data: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["run", "--source", "oracle:x", "--as-of", AS_OF], 10, "synthetic:N, feed:DIR or synthea:DIR"),
+        (
+            ["run", "--source", "oracle:x", "--as-of", AS_OF],
+            10,
+            "synthetic:N, feed:DIR, synthea:DIR, omop:DIR, fhir:DIR or postgresql://",
+        ),
         (["ingest", "--source", "feed:/nowhere/at/all", "--as-of", AS_OF], 10, "no such folder"),
         (["ingest", "--source", "synthetic:many", "--as-of", AS_OF], 10, "whole number"),
         (["ingest", "--source", "synthetic:10", "--as-of", "31.10.2026"], 2, "YYYY-MM-DD"),

@@ -197,13 +197,29 @@ NOT_NESTING = {
 
 
 @pytest.mark.parametrize("levels", NOT_NESTING.values(), ids=NOT_NESTING.keys())
-def test_a_second_geography_that_does_not_nest_is_refused(levels: list[list[str]]) -> None:
+def test_a_second_geography_that_nothing_ties_to_the_first_is_refused(levels: list[list[str]]) -> None:
     counts = pl.DataFrame({"major": ["A", "A", "B"], "district": ["1", "2", "3"], "gap": [7, 8, 9]})
     other = counts.with_columns(postcode=pl.col("district"), hospital=pl.lit("H")).drop("district")
     first = protect_counts(counts, make_spec([["major", "district"]]))
     wanted = other.select(*levels[0], "gap").group_by(levels[0]).agg(pl.col("gap").sum())
-    with pytest.raises(DisclosureRefused, match="earlier release") as refusal:
+    with pytest.raises(DisclosureRefused, match="correspondence") as refusal:
         after(wanted, make_spec(levels), first)
+    assert refusal.value.exit_code == 13
+
+
+def by_age(bands: str, counts: list[int]) -> pl.DataFrame:
+    return pl.DataFrame({"age_band": bands.split(), "gap": counts})
+
+
+def test_a_second_banding_that_does_not_nest_is_released_where_the_auditor_proves_it_safe() -> None:
+    spec = make_spec([["age_band"]])
+    first = protect_counts(by_age("0-17 18-64 65-", [30, 60, 50]), spec)
+    second = after(by_age("0-24 25-64 65-", [42, 48, 50]), spec, first)
+    assert (second.table["status"] == "published").all()
+    with pytest.raises(DisclosureRefused) as refusal:  # 42 - 40 of them are 18 to 24
+        after(
+            by_age("0-24 25-64 65-", [42, 48, 50]), spec, protect_counts(by_age("0-17 18-64 65-", [40, 50, 50]), spec)
+        )
     assert refusal.value.exit_code == 13
 
 

@@ -91,7 +91,7 @@ def expected_standardised(derived, indicator, group, eligible, language):
     found = derived.filter(
         indicator=indicator, kind="standardised", major=group[0], district=group[1], sex="*", age_band="*"
     )
-    value, status = found.select("value", "status").row(0)
+    value, status = found.select("figure", "status").row(0)
     if value is None:
         return "..." if status == "suppressed" else ".."
     return value if language == "en" else value.replace(".", ",")

@@ -307,8 +307,11 @@ def _ratios(found: pl.DataFrame, shown: pl.DataFrame) -> pl.DataFrame:
     strata = _bands(found, shown)
     is_city = (pl.col("major") == TOTAL) & (pl.col("district") == TOTAL)
     reference = pl.when(pl.col("total") > 0).then(pl.col("count") / pl.col("total"))
-    city = strata.filter(is_city).select("indicator", "age_band", reference=reference)
+    # one hidden band of the city is enough: a ratio must not hang on whether anybody of that age lives in the area
+    is_known = (pl.col("count").is_not_null() & pl.col("total").is_not_null()).all().over("indicator")
+    city = strata.filter(is_city).select("indicator", "age_band", reference=reference, is_known=is_known)
     strata = strata.filter(~is_city).join(city, on=["indicator", "age_band"], how="left", maintain_order="left")
+    strata = strata.with_columns(events=pl.when("is_known").then("events"))
     return _per_area(shown, indirect_ratios(strata, ["order"]), "ratio", 1)
 
 

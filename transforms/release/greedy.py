@@ -19,7 +19,7 @@ def weights(cells: Merged) -> Amounts:
     table counts twice. Unsafe cells are part of what is usual: where most counts are small, what is hidden beside
     them can be small too.
     """
-    scale = 1.5 * max(float(np.median(cells.value)), 1.0)
+    scale = 1.5 * max(float(np.median(cells.value)), 1.0) if cells.size else 1.0
     return np.asarray(cells.count * (1 + cells.value / scale))
 
 

@@ -27,13 +27,12 @@ def follow_from_published(rows: pl.DataFrame, groups: pl.DataFrame, hidden: Mark
     for given in kind.inputs or ():
         name = given.removeprefix(CITY)
         over = [label for label in labels if not given.startswith(CITY)]
-        source = flags if over else flags.filter(pl.col(label) == SUMMED for label in labels if label not in levels)
+        is_city = [pl.col(label) == SUMMED for label in labels if label not in levels or BANDS not in name]
+        source = flags if over or not is_city else flags.filter(is_city)
         if name.startswith(BANDS):
             name = name.removeprefix(BANDS)
             source = _bands(source, kind, part, levels)
             over = [label for label in over if label not in levels]
-        elif not over:
-            source = source.filter(pl.col(label) == SUMMED for label in levels)
         if name not in measures or source.is_empty():
             return pl.Series([False] * rows.height, dtype=pl.Boolean)
         if over:

@@ -238,7 +238,7 @@ def rows_about(paths: list[Path]) -> int | None:
     return total
 
 
-def _batches(path: Path, table: str, batch_rows: int = BATCH_ROWS) -> Iterator[pl.DataFrame]:
+def _batches(path: Path, table: str, batch_rows: int | None = None) -> Iterator[pl.DataFrame]:
     """Rows of a feed file in batches; SourceRefused where it cannot be read to its end."""
     if path.suffix == ".csv":
         yield from csv_batches(path, table, columns_of(path, table))
@@ -246,7 +246,7 @@ def _batches(path: Path, table: str, batch_rows: int = BATCH_ROWS) -> Iterator[p
 
     def read() -> Iterator[Any]:
         with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(batch_size=batch_rows)
+            yield from file.iter_batches(batch_size=batch_rows or BATCH_ROWS)
 
     for rows in arrow_rows(read):
         if rows is None:
