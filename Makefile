@@ -17,7 +17,7 @@ test: .venv/ready ## Run the fast tests
 	$(BIN)/python -m pytest -n 2 -m "not slow and not bench"
 
 test-slow: .venv/ready ## Run the heavier tests
-	$(BIN)/python -m pytest -m "slow"
+	$(BIN)/python -m pytest -n 2 -m "slow"
 
 check: .venv/ready ## Check format, lint, types and who imports whom
 	$(BIN)/ruff format --check .
