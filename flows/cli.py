@@ -1,4 +1,4 @@
-"""The command line. Each command imports its own zone when it runs, so that no other zone's code is loaded."""
+"""The command line: its words, exit codes, and what is said when a command fails."""
 
 import argparse
 import atexit
@@ -10,9 +10,9 @@ from datetime import date
 from pathlib import Path
 from typing import NoReturn
 
-from flows import audit
+from flows import audit, commands
 from flows.guard import Failure, ZoneFailed, guarded
-from flows.settings import Layout, prepare, take_secrets
+from flows.settings import Layout
 from schemas.errors import Refusal
 
 
@@ -52,210 +52,6 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _synth(given: argparse.Namespace, layout: Layout) -> None:
-    from flows.synth import write_synthetic_feed
-
-    rows = write_synthetic_feed(
-        given.persons,
-        given.years,
-        given.as_of,
-        given.seed,
-        given.areas,
-        given.out,
-        deltas=given.deltas,
-        dirt=not given.clean,
-    )
-    _print(f"{given.out}: {rows:,} rows, and truth/ beside them")
-
-
-def _keys(given: argparse.Namespace, layout: Layout) -> None:
-    take_secrets()
-    layout.create()
-    from flows import keys
-
-    if given.action == "create":
-        lines = keys.create(layout, given.token_module, given.token_label)
-    elif given.action == "list":
-        lines = keys.list_epochs(layout)
-    elif given.action == "verify":
-        lines = keys.verify(layout)
-    elif given.action == "destroy":
-        lines = keys.destroy(layout, given.epoch, given.reason)
-    else:
-        prepare(layout)
-        from flows.controller import DOMAIN
-
-        lines = keys.rotate(layout, DOMAIN, given.reason)
-    for line in lines:
-        _print(line)
-
-
-def _ingest(given: argparse.Namespace, layout: Layout) -> None:
-    take_secrets()
-    prepare(layout)
-    from flows.controller import describe_load, run_ingest
-    from flows.sources import SourceOptions, without_password
-
-    options = SourceOptions(given.areas, given.area_map, given.years, given.seed, increment=given.increment)
-    _print(describe_load(run_ingest(layout, without_password(given.source), given.as_of, options)))
-
-
-def _sources(given: argparse.Namespace, layout: Layout) -> None:
-    take_secrets()
-    from flows.sources import load_database, source_ddl
-
-    if given.action == "ddl":
-        _print(source_ddl(given.schema, given.role))
-    else:
-        _print(f"Loaded {load_database(given.directory, given.address):,} rows")
-
-
-def _analyse(given: argparse.Namespace, layout: Layout) -> None:
-    take_secrets()
-    prepare(layout)
-    from flows.analysis import run_analyse
-
-    counts = run_analyse(layout, given.as_of, given.months)
-    _print(f"Counted: {counts:,} counts as of {given.as_of}, not yet protected: caregap counts shows them")
-
-
-def _release(given: argparse.Namespace, layout: Layout) -> None:
-    take_secrets()
-    prepare(layout)
-    from flows.release import run_release
-    from flows.room import publish_generated
-
-    candidate, summary = run_release(layout, given.as_of, given.months)
-    _print(summary)
-    if not given.publish_generated:
-        _print(
-            f"Candidate: {candidate}\nNext: caregap candidate show {candidate.name}, then approve, reject or return it"
-        )
-        return
-    _print(f"Published: {publish_generated(layout, candidate.name)}")
-
-
-def _decide(given: argparse.Namespace, layout: Layout) -> None:
-    layout.create()
-    from flows.room import decide
-
-    _print(decide(layout, given.candidate, given.name, given.steward, given.reason, given.key))
-
-
-def _withdraw(given: argparse.Namespace, layout: Layout) -> None:
-    layout.create()
-    from flows.room import take_back
-
-    _print(take_back(layout, given.release, given.steward, given.reason, given.key))
-
-
-def _candidate(given: argparse.Namespace, layout: Layout) -> None:
-    layout.create()
-    from flows.review import list_candidates, show
-
-    if given.action == "list":
-        _write(list_candidates(layout))
-    else:
-        _print(show(layout, given.candidate))
-
-
-def _verify(given: argparse.Namespace, layout: Layout) -> None:
-    from flows.room import verify
-
-    _print(verify(given.directory))
-
-
-def _stewards(given: argparse.Namespace, layout: Layout) -> None:
-    from flows.signing import create
-
-    for line in create(given.steward, given.role, given.key):
-        _print(line)
-
-
-def _run_all(given: argparse.Namespace, layout: Layout) -> None:
-    take_secrets()
-    prepare(layout)
-    from flows.sources import without_password
-
-    source = without_password(given.source)
-    from flows.run import run_all
-
-    data = ["--data", str(layout.data)]
-    load = [*data, "ingest", "--source", source, "--as-of", str(given.as_of)]
-    load += ["--years", str(given.years), "--seed", str(given.seed)]
-    for flag, path in (("--areas", given.areas), ("--area-map", given.area_map)):
-        load += [flag, str(path)] if path else []
-    analyse = [*data, "analyse", "--as-of", str(given.as_of), "--months", str(given.months)]
-    release = [*data, "release", "--as-of", str(given.as_of), "--months", str(given.months), "--publish-generated"]
-    run_all(load, analyse, release)
-
-
-def _counts(given: argparse.Namespace, layout: Layout) -> None:
-    layout.create()
-    from flows.analysis import confidential_counts
-
-    _write(confidential_counts(layout, given.indicator, given.as_of, given.reason, given.area))
-
-
-def _evidence(given: argparse.Namespace, layout: Layout) -> None:
-    layout.create()
-    from flows.evidence import write_evidence
-
-    outreach = not given.with_contact_bans
-    _print(write_evidence(layout, given.indicator, given.as_of, given.reason, for_outreach=outreach))
-
-
-def _coverage(given: argparse.Namespace, layout: Layout) -> None:
-    layout.create()
-    from flows.evidence import confidential_coverage
-
-    _write(confidential_coverage(layout, given.as_of, given.reason, given.indicator, given.area))
-
-
-def _protect(given: argparse.Namespace, layout: Layout) -> None:
-    from flows.protection import protect_file
-
-    _print(protect_file(given.counts, given.spec, given.out))
-
-
-def _attack(given: argparse.Namespace, layout: Layout) -> None:
-    from flows.protection import attack_release, describe_attack, must_hold, verify_witnesses
-
-    if given.verify_witnesses:
-        _print(verify_witnesses(*given.directory))
-        return
-    verdict = attack_release(*given.directory)
-    _print(describe_attack(verdict))
-    must_hold(verdict)
-
-
-def _indicators(given: argparse.Namespace, layout: Layout) -> None:
-    from flows.indicators import check, explain, list_all
-
-    if given.action == "list":
-        _write(list_all())
-    elif given.action == "check":
-        _print(check())
-    else:
-        _print(explain(given.id, given.language))
-
-
-def _audit(given: argparse.Namespace, layout: Layout) -> None:
-    if given.action == "list":
-        _write(audit.listed(layout.audit))
-        return
-    count = audit.verify(layout.audit, given.head)
-    _print(f"The audit log is whole: {count:,} entries. Note its head elsewhere: {audit.head_of(layout.audit)}")
-
-
-def _quarantine(given: argparse.Namespace, layout: Layout) -> None:
-    layout.create()
-    take_secrets()
-    from flows.quarantine import list_loads, show
-
-    _write(show(layout, given.load, given.table, given.reason) if given.load else list_loads(layout))
-
-
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
@@ -266,12 +62,12 @@ def _parser() -> argparse.ArgumentParser:
         parents=[common],
         description="Where people in need of care fall through the gaps, district by district.",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parsers = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(
         name: str, function: Callable[[argparse.Namespace, Layout], None], what: str
     ) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, parents=[common], help=what, description=what)
+        made = parsers.add_parser(name, parents=[common], help=what, description=what)
         made.set_defaults(command=function, name=name)
         return made
 
@@ -299,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
             "--months", type=_positive, default=1, metavar="N", help="the date and the month-ends before it, N in all"
         )
 
-    made = command("synth", _synth, "Write a generated source feed, and the truth about it beside it.")
+    made = command("synth", commands.synth, "Write a generated source feed, and the truth about it beside it.")
     made.add_argument("--persons", type=_positive, required=True, metavar="N")
     made.add_argument("--out", type=Path, required=True, metavar="DIR")
     made.add_argument(
@@ -313,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     dated(made)
     generator(made)
 
-    made = command("keys", _keys, "Create, list, rotate, verify or destroy keys. For the controller alone.")
+    made = command("keys", commands.keys, "Create, list, rotate, verify or destroy keys. For the controller alone.")
     actions = made.add_subparsers(dest="action", required=True, metavar="create | list | rotate | verify | destroy")
     created = actions.add_parser("create", parents=[common], help="make a keyring, sealed by a passphrase or a token")
     created.add_argument("--token-module", type=Path, metavar="FILE", help="a PKCS#11 module; needs caregap[token]")
@@ -326,13 +122,13 @@ def _parser() -> argparse.ArgumentParser:
     for action in (rotated, destroyed):
         action.add_argument("--reason", required=True, metavar="TEXT", help="why; logged")
 
-    made = command("ingest", _ingest, "Controller zone: read, check and pseudonymise a source into the lake.")
+    made = command("ingest", commands.ingest, "Controller zone: read, check and pseudonymise a source into the lake.")
     source(made)
     made.add_argument(
         "--increment", action="store_true", help="a feed of what is new, corrected or withdrawn since the last load"
     )
 
-    made = command("sources", _sources, "Make and fill a PostgreSQL database that caregap can read.")
+    made = command("sources", commands.sources, "Make and fill a PostgreSQL database that caregap can read.")
     actions = made.add_subparsers(dest="action", required=True, metavar="ddl | load DIR ADDRESS")
     statements = actions.add_parser("ddl", parents=[common], help="print the statements that make its tables")
     statements.add_argument("--schema", type=_name, default="caregap", metavar="NAME", help="schema (caregap)")
@@ -341,11 +137,13 @@ def _parser() -> argparse.ArgumentParser:
     loaded.add_argument("directory", type=Path, metavar="DIR", help="a feed")
     loaded.add_argument("address", metavar="ADDRESS", help="postgresql://OWNER@HOST/DB?schema=caregap")
 
-    made = command("analyse", _analyse, "Analysis zone: count the care gaps from the lake.")
+    made = command("analyse", commands.analyse, "Analysis zone: count the care gaps from the lake.")
     dated(made)
     months(made)
 
-    made = command("release", _release, "Release zone: protect the counts, attack the result, build a candidate.")
+    made = command(
+        "release", commands.release, "Release zone: protect the counts, attack the result, build a candidate."
+    )
     dated(made)
     months(made)
     made.add_argument(
@@ -362,41 +160,49 @@ def _parser() -> argparse.ArgumentParser:
         ("reject", "Decide that a candidate is not to be published."),
         ("return", "Send a candidate back; another has to be built."),
     ):
-        made = command(name, _decide, what)
+        made = command(name, commands.decide, what)
         made.add_argument("candidate", metavar="CANDIDATE")
         signed(made)
 
-    made = command("withdraw", _withdraw, "Take a published release back; pages that say so stay at its address.")
+    made = command(
+        "withdraw", commands.withdraw, "Take a published release back; pages that say so stay at its address."
+    )
     made.add_argument("release", metavar="RELEASE")
     signed(made)
 
-    made = command("candidate", _candidate, "List candidates, or show one to whoever decides on it.")
+    made = command("candidate", commands.candidate, "List candidates, or show one to whoever decides on it.")
     actions = made.add_subparsers(dest="action", required=True, metavar="list | show CANDIDATE")
     actions.add_parser("list", parents=[common], help="every candidate, as CSV")
     shown = actions.add_parser("show", parents=[common], help="what it is, what changed, what is hidden and why")
     shown.add_argument("candidate", metavar="CANDIDATE")
 
-    made = command("verify", _verify, "Check a published release offline: its bytes, and who approved them.")
+    made = command("verify", commands.verify, "Check a published release offline: its bytes, and who approved them.")
     made.add_argument("directory", type=Path, metavar="DIR")
 
-    made = command("stewards", _stewards, "Make a steward's signing key, and the lines for policy.toml.")
+    made = command("stewards", commands.stewards, "Make a steward's signing key, and the lines for policy.toml.")
     actions = made.add_subparsers(dest="action", required=True, metavar="create")
     created = actions.add_parser("create", parents=[common], help="make a key; the private part stays with you")
     created.add_argument("--as", dest="steward", required=True, metavar="NAME")
     created.add_argument("--role", action="append", required=True, metavar="ROLE", help="data_steward; may be repeated")
     created.add_argument("--key", type=Path, metavar="FILE", help="where to (CAREGAP_SIGNING_KEY)")
 
-    made = command("run", _run_all, "The whole way: ingest, analyse, release, and publish where policy allows it.")
+    made = command(
+        "run", commands.run_all, "The whole way: ingest, analyse, release, and publish where policy allows it."
+    )
     source(made)
     months(made)
 
-    made = command("counts", _counts, "Print unprotected counts as CSV, for those allowed to; the access is logged.")
+    made = command(
+        "counts", commands.show_counts, "Print unprotected counts as CSV, for those allowed to; the access is logged."
+    )
     made.add_argument("--indicator", required=True, metavar="ID")
     dated(made)
     made.add_argument("--reason", required=True, metavar="TEXT")
     made.add_argument("--area", metavar="A", help="one area code, unknown, or * for the city")
 
-    made = command("evidence", _evidence, "Write why each gap is open, for those allowed to; the access is logged.")
+    made = command(
+        "evidence", commands.evidence, "Write why each gap is open, for those allowed to; the access is logged."
+    )
     made.add_argument("--indicator", required=True, metavar="ID")
     dated(made)
     made.add_argument("--reason", required=True, metavar="TEXT")
@@ -406,24 +212,26 @@ def _parser() -> argparse.ArgumentParser:
         help="also who must not be contacted or has died: to check figures, never to contact anybody",
     )
 
-    made = command("coverage", _coverage, "Print how well the records cover the residents; the access is logged.")
+    made = command(
+        "coverage", commands.coverage, "Print how well the records cover the residents; the access is logged."
+    )
     dated(made)
     made.add_argument("--reason", required=True, metavar="TEXT")
     made.add_argument("--indicator", metavar="ID", help="only the tables that it uses")
     made.add_argument("--area", metavar="A", help="one district's code, unknown, or * for the city")
 
-    made = command("protect", _protect, "Disclosure control of any count table.")
+    made = command("protect", commands.protect, "Disclosure control of any count table.")
     made.add_argument("--counts", type=Path, required=True, metavar="CSV")
     made.add_argument("--spec", type=Path, required=True, metavar="TOML")
     made.add_argument("--out", type=Path, required=True, metavar="DIR")
 
-    made = command("attack", _attack, "The attacker's view of protected tables, from their public files alone.")
+    made = command("attack", commands.attack, "The attacker's view of protected tables, from their public files alone.")
     made.add_argument("directory", type=Path, nargs="+", metavar="DIR", help="several as one system: earliest first")
     made.add_argument(
         "--verify-witnesses", action="store_true", help="check the confidential proof beside it, without a solver"
     )
 
-    made = command("indicators", _indicators, "List, check or explain the indicators.")
+    made = command("indicators", commands.indicators, "List, check or explain the indicators.")
     actions = made.add_subparsers(dest="action", required=True, metavar="list | check | explain ID")
     actions.add_parser("list", parents=[common], help="every indicator with its title")
     actions.add_parser("check", parents=[common], help="check every definition")
@@ -431,14 +239,16 @@ def _parser() -> argparse.ArgumentParser:
     explained.add_argument("id", metavar="ID")
     explained.add_argument("--language", choices=("fi", "sv", "en"), default="en")
 
-    made = command("audit", _audit, "List who did what, or check that no entry was changed, removed or reordered.")
+    made = command(
+        "audit", commands.audit_log, "List who did what, or check that no entry was changed, removed or reordered."
+    )
     actions = made.add_subparsers(dest="action", required=True, metavar="list | verify")
     actions.add_parser("list", parents=[common], help="every entry, as CSV")
     verified = actions.add_parser("verify", parents=[common], help="check the chain of entries")
     verified.add_argument("--head", metavar="HASH", help="a head that was noted earlier; its entry must be there")
 
     made = command(
-        "quarantine", _quarantine, "List rejected rows by reason, or show a load's. For the controller alone."
+        "quarantine", commands.quarantine, "List rejected rows by reason, or show a load's. For the controller alone."
     )
     made.add_argument("--load", metavar="LOAD", help="show the rows of this load; needs the key")
     made.add_argument("--table", metavar="TABLE")
@@ -463,15 +273,6 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError("not a whole number of at least 1")
     return int(text)
-
-
-def _print(text: str) -> None:
-    _write(f"{text}\n")
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
 
 
 def _say(text: str) -> None:

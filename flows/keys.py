@@ -89,6 +89,7 @@ def rotate(layout: Layout, domain: str, reason: str) -> list[str]:
             if snapshot.epoch != new:
                 snapshot = _rekey(layout, snapshot, Rotation(keyring, domain, snapshot.epoch, new, snapshot.identifier))
             _delete_earlier(layout, snapshot)
+            shutil.rmtree(layout.evidence, ignore_errors=True)  # its person numbers are those of the old epoch
         keys.change(replace(keyring, current=new), layout.keyring, secret)
         audit.record(layout.audit, "keys rotate", epoch=old, to=new, reason=reason, count=rows, outcome="done")
     return [

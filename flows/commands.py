@@ -1,0 +1,240 @@
+"""What each command does. A command imports its own zone when it runs, so that no other zone's code is loaded."""
+
+import argparse
+import sys
+
+from flows import audit
+from flows.settings import Layout, prepare, take_secrets
+
+
+def synth(given: argparse.Namespace, layout: Layout) -> None:
+    """Write a generated feed."""
+    from flows.synth import write_synthetic_feed
+
+    rows = write_synthetic_feed(
+        given.persons,
+        given.years,
+        given.as_of,
+        given.seed,
+        given.areas,
+        given.out,
+        deltas=given.deltas,
+        dirt=not given.clean,
+    )
+    _print(f"{given.out}: {rows:,} rows, and truth/ beside them")
+
+
+def keys(given: argparse.Namespace, layout: Layout) -> None:
+    """Create, list, rotate, verify or destroy keys."""
+    take_secrets()
+    layout.create()
+    from flows import keys
+
+    if given.action == "create":
+        lines = keys.create(layout, given.token_module, given.token_label)
+    elif given.action == "list":
+        lines = keys.list_epochs(layout)
+    elif given.action == "verify":
+        lines = keys.verify(layout)
+    elif given.action == "destroy":
+        lines = keys.destroy(layout, given.epoch, given.reason)
+    else:
+        prepare(layout)
+        from flows.controller import DOMAIN
+
+        lines = keys.rotate(layout, DOMAIN, given.reason)
+    for line in lines:
+        _print(line)
+
+
+def ingest(given: argparse.Namespace, layout: Layout) -> None:
+    """Load a source into the lake."""
+    take_secrets()
+    prepare(layout)
+    from flows.controller import describe_load, run_ingest
+    from flows.sources import SourceOptions, without_password
+
+    options = SourceOptions(given.areas, given.area_map, given.years, given.seed, increment=given.increment)
+    _print(describe_load(run_ingest(layout, without_password(given.source), given.as_of, options)))
+
+
+def sources(given: argparse.Namespace, layout: Layout) -> None:
+    """Print the tables of a database to read, or fill them."""
+    take_secrets()
+    from flows.sources import load_database, source_ddl
+
+    if given.action == "ddl":
+        _print(source_ddl(given.schema, given.role))
+    else:
+        _print(f"Loaded {load_database(given.directory, given.address):,} rows")
+
+
+def analyse(given: argparse.Namespace, layout: Layout) -> None:
+    """Count the care gaps."""
+    take_secrets()
+    prepare(layout)
+    from flows.analysis import run_analyse
+
+    counts = run_analyse(layout, given.as_of, given.months)
+    _print(f"Counted: {counts:,} counts as of {given.as_of}, not yet protected: caregap counts shows them")
+
+
+def release(given: argparse.Namespace, layout: Layout) -> None:
+    """Build a candidate, and publish it where that is allowed at once."""
+    take_secrets()
+    prepare(layout)
+    from flows.release import run_release
+    from flows.room import publish_generated
+
+    candidate, summary = run_release(layout, given.as_of, given.months)
+    _print(summary)
+    if not given.publish_generated:
+        _print(
+            f"Candidate: {candidate}\nNext: caregap candidate show {candidate.name}, then approve, reject or return it"
+        )
+        return
+    _print(f"Published: {publish_generated(layout, candidate.name)}")
+
+
+def decide(given: argparse.Namespace, layout: Layout) -> None:
+    """Approve, reject or return a candidate."""
+    layout.create()
+    from flows.room import decide
+
+    _print(decide(layout, given.candidate, given.name, given.steward, given.reason, given.key))
+
+
+def withdraw(given: argparse.Namespace, layout: Layout) -> None:
+    """Take a published release back."""
+    layout.create()
+    from flows.room import take_back
+
+    _print(take_back(layout, given.release, given.steward, given.reason, given.key))
+
+
+def candidate(given: argparse.Namespace, layout: Layout) -> None:
+    """List candidates, or show one."""
+    layout.create()
+    from flows.review import list_candidates, show
+
+    if given.action == "list":
+        _write(list_candidates(layout))
+    else:
+        _print(show(layout, given.candidate))
+
+
+def verify(given: argparse.Namespace, layout: Layout) -> None:
+    """Check a published release offline."""
+    from flows.room import verify
+
+    _print(verify(given.directory))
+
+
+def stewards(given: argparse.Namespace, layout: Layout) -> None:
+    """Make a steward's signing key."""
+    from flows.signing import create
+
+    for line in create(given.steward, given.role, given.key):
+        _print(line)
+
+
+def run_all(given: argparse.Namespace, layout: Layout) -> None:
+    """Go the whole way."""
+    take_secrets()
+    prepare(layout)
+    from flows.sources import without_password
+
+    source = without_password(given.source)
+    from flows.run import run_all
+
+    data = ["--data", str(layout.data)]
+    load = [*data, "ingest", "--source", source, "--as-of", str(given.as_of)]
+    load += ["--years", str(given.years), "--seed", str(given.seed)]
+    for flag, path in (("--areas", given.areas), ("--area-map", given.area_map)):
+        load += [flag, str(path)] if path else []
+    analyse = [*data, "analyse", "--as-of", str(given.as_of), "--months", str(given.months)]
+    release = [*data, "release", "--as-of", str(given.as_of), "--months", str(given.months), "--publish-generated"]
+    run_all(load, analyse, release)
+
+
+def show_counts(given: argparse.Namespace, layout: Layout) -> None:
+    """Print unprotected counts."""
+    layout.create()
+    from flows.analysis import confidential_counts
+
+    _write(confidential_counts(layout, given.indicator, given.as_of, given.reason, given.area))
+
+
+def evidence(given: argparse.Namespace, layout: Layout) -> None:
+    """Write why each gap is open."""
+    layout.create()
+    from flows.evidence import write_evidence
+
+    outreach = not given.with_contact_bans
+    _print(write_evidence(layout, given.indicator, given.as_of, given.reason, for_outreach=outreach))
+
+
+def coverage(given: argparse.Namespace, layout: Layout) -> None:
+    """Print how well the records cover the residents."""
+    layout.create()
+    from flows.evidence import confidential_coverage
+
+    _write(confidential_coverage(layout, given.as_of, given.reason, given.indicator, given.area))
+
+
+def protect(given: argparse.Namespace, layout: Layout) -> None:
+    """Protect a count table."""
+    from flows.protection import protect_file
+
+    _print(protect_file(given.counts, given.spec, given.out))
+
+
+def attack(given: argparse.Namespace, layout: Layout) -> None:
+    """Attack protected tables, or check their witnesses."""
+    from flows.protection import attack_release, describe_attack, must_hold, verify_witnesses
+
+    if given.verify_witnesses:
+        _print(verify_witnesses(*given.directory))
+        return
+    verdict = attack_release(*given.directory)
+    _print(describe_attack(verdict))
+    must_hold(verdict)
+
+
+def indicators(given: argparse.Namespace, layout: Layout) -> None:
+    """List, check or explain indicators."""
+    from flows.indicators import check, explain, list_all
+
+    if given.action == "list":
+        _write(list_all())
+    elif given.action == "check":
+        _print(check())
+    else:
+        _print(explain(given.id, given.language))
+
+
+def audit_log(given: argparse.Namespace, layout: Layout) -> None:
+    """List the audit log, or check its chain."""
+    if given.action == "list":
+        _write(audit.listed(layout.audit))
+        return
+    count = audit.verify(layout.audit, given.head)
+    _print(f"The audit log is whole: {count:,} entries. Note its head elsewhere: {audit.head_of(layout.audit)}")
+
+
+def quarantine(given: argparse.Namespace, layout: Layout) -> None:
+    """List rejected rows by reason, or show them."""
+    layout.create()
+    take_secrets()
+    from flows.quarantine import list_loads, show
+
+    _write(show(layout, given.load, given.table, given.reason) if given.load else list_loads(layout))
+
+
+def _print(text: str) -> None:
+    _write(f"{text}\n")
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
