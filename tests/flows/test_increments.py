@@ -35,6 +35,9 @@ def deltas_of(feed: Path, folder: Path) -> tuple[Path, list[Path]]:
     nights = [last - timedelta(days=30 * (NIGHTS - number)) for number in range(NIGHTS)]
     parts: list[dict[str, list[pl.DataFrame]]] = [{} for _ in range(NIGHTS + 1)]
     for number, (name, rows) in enumerate(FeedSource(feed).batches()):
+        if "recorded_date" not in rows.columns:  # links between codes: known from the start
+            parts[0].setdefault(name, []).append(rows)
+            continue
         recorded = pl.col("recorded_date").fill_null(date(1900, 1, 1))
         for night, part in enumerate(parts):
             since = recorded > nights[night - 1] if night else pl.lit(True)

@@ -142,9 +142,9 @@ def test_platform_commands_run_without_the_controllers_code(data: Path, tmp_path
 
 @pytest.mark.slow
 def test_a_source_that_may_be_somebodys_waits_for_a_steward(
-    feed: Path, tmp_path: Path, caregap_process: Caregap
+    feed: Path, tmp_path: Path, caregap: Caregap, caregap_process: Caregap, stewards: dict[str, Path]
 ) -> None:
-    caregap = caregap_process
+    here, caregap = caregap, caregap_process
     real = Path(shutil.copytree(feed, tmp_path / "real"))
     (real / "feed.toml").unlink()
     data = tmp_path / "data"
@@ -158,8 +158,8 @@ def test_a_source_that_may_be_somebodys_waits_for_a_steward(
     assert waiting.code == 14, waiting.err
     assert f"caregap approve {AS_OF}-1" in waiting.err
     assert not list((data / "release" / "published").iterdir())
-    assert caregap("approve", f"{AS_OF}-1", "--as", " ", "--reason", "checked", data=data).code == 2
-    approved = caregap("approve", f"{AS_OF}-1", "--as", "Data Steward", "--reason", "checked", data=data)
+    assert here("approve", f"{AS_OF}-1", "--as", " ", "--reason", "checked", data=data).code == 2
+    approved = here("approve", f"{AS_OF}-1", "--as", "Data Steward", "--reason", "checked", data=data)
     assert approved.code == 0, approved.err
     assert (published(data) / "index.html").exists()
 
