@@ -4,12 +4,14 @@ import os
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
 
 from flows import audit
 from flows.counted import read_counts
+from flows.protection import attack_release, must_hold
 from flows.settings import Layout
 from flows.version import code_version
 from flows.zone import zone_flow, zone_task
@@ -56,12 +58,21 @@ def protect(data: str, as_of: str, months: int, release_id: str) -> dict[str, An
     derived = derived_figures(own, areas, ages)
     text = protected.table.write_csv().encode()
     files = public_files(text, protected.table, areas, indicators, certificate, release, derived)
+    _attack_as_published(files, layout.candidates)
     inputs = {name: about[name] for name in ("load", "source", "lake", "policy_version", "code_version", "indicators")}
     inputs |= {"release_policy_version": policy.version, "singling_out": about.get("singling_out", [])}
     build_candidate(
         layout.candidates / release_id, files, confidential_files(protected), release, inputs, built_by=audit.account()
     )
     return certificate
+
+
+def _attack_as_published(files: Mapping[str, bytes], beside: Path) -> None:
+    """Attack the very files that would be public, printed figures among them. Raises DisclosureRefused."""
+    with TemporaryDirectory(prefix=".attack-", dir=beside) as folder:
+        for name, content in files.items():
+            (Path(folder) / name).write_bytes(content)
+        must_hold(attack_release(Path(folder)))
 
 
 def _ages(indicator: Indicator) -> tuple[int, int | None]:

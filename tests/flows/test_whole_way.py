@@ -88,6 +88,26 @@ def test_no_small_count_is_published_and_the_attack_finds_none(finished: Path, c
     assert certificate["exactly_recoverable"] == 0
 
 
+def test_a_printed_figure_over_a_hidden_count_stops_the_release(
+    data: Path, caregap: Caregap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files are attacked as they would be published, and not the table alone."""
+    import flows.release
+
+    given = flows.release.derived_figures
+
+    def careless(*arguments: object) -> pl.DataFrame:
+        found = given(*arguments)  # type: ignore[arg-type]
+        hidden = (pl.col("kind") == "rate") & (pl.col("status") == "suppressed")
+        return found.with_columns(figure=pl.when(hidden).then(pl.lit("33.3")).otherwise("figure"))
+
+    monkeypatch.setattr(flows.release, "derived_figures", careless)
+    before = sorted(Layout(data).candidates.iterdir())
+    done = caregap("release", "--as-of", AS_OF, data=data)
+    assert done.code == 13, done.err
+    assert sorted(Layout(data).candidates.iterdir()) == before
+
+
 def test_counts_are_printed_with_margins_that_add_up_and_the_access_is_logged(data: Path, caregap: Caregap) -> None:
     done = caregap(
         "counts", "--indicator", "diabetes_hba1c_missing", "--as-of", AS_OF, "--reason", "planning", data=data
