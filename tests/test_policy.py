@@ -134,8 +134,8 @@ def test_a_slip_of_the_pen_is_named(old: str, new: str, words: str, changed) -> 
 
 
 NEEDED = [
-    (('birth_date = "month"', 'birth_date = "quarter"'), "needs months of birth"),
-    (('birth_date = "month"', 'birth_date = "year"'), "needs months of birth"),
+    (('birth_date = "month"', 'birth_date = "quarter"'), "child_health_check_missed needs months of birth"),
+    (('birth_date = "month"', 'birth_date = "year"'), "child_health_check_missed needs months of birth"),
     (('birth_date = "month"', 'birth_date = "band"'), "the age bands needs years of birth"),
     (('event_date = "day"', 'event_date = "month"'), "needs days"),
     (("# contact_request", "diagnosis"), "needs days, and generalise.event_dates.diagnosis"),
