@@ -224,6 +224,9 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--counts", type=Path, required=True, metavar="CSV")
     made.add_argument("--spec", type=Path, required=True, metavar="TOML")
     made.add_argument("--out", type=Path, required=True, metavar="DIR")
+    made.add_argument(
+        "--ledger", type=Path, metavar="DIR", help="what was published of these cells before, and now; confidential"
+    )
 
     made = command("attack", commands.attack, "The attacker's view of protected tables, from their public files alone.")
     made.add_argument("directory", type=Path, nargs="+", metavar="DIR", help="several as one system: earliest first")

@@ -186,7 +186,7 @@ def protect(given: argparse.Namespace, layout: Layout) -> None:
     """Protect a count table."""
     from flows.protection import protect_file
 
-    _print(protect_file(given.counts, given.spec, given.out))
+    _print(protect_file(given.counts, given.spec, given.out, given.ledger))
 
 
 def attack(given: argparse.Namespace, layout: Layout) -> None:

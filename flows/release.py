@@ -1,6 +1,5 @@
 """The release zone's flow: protect the counts, attack the result, build a candidate; publish what was approved."""
 
-import os
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -11,7 +10,7 @@ import polars as pl
 
 from flows import audit
 from flows.counted import read_counts
-from flows.protection import attack_release, must_hold
+from flows.protection import attack_release, must_hold, protect_with
 from flows.settings import Layout
 from flows.version import code_version
 from flows.zone import zone_flow, zone_task
@@ -23,7 +22,7 @@ from transforms.release.datapackage import sha256
 from transforms.release.figures import derived_figures, describe_derived
 from transforms.release.ledger import recall
 from transforms.release.page import Release
-from transforms.release.protect import confidential_files, describe, protect_counts
+from transforms.release.protect import confidential_files, describe
 from transforms.release.publish import MANIFEST, build_candidate, public_files
 from transforms.release.spec import Spec
 
@@ -42,7 +41,7 @@ def protect(data: str, as_of: str, months: int, release_id: str) -> dict[str, An
     inner = inner_cells(counts.filter(pl.col("as_of").is_in(_dates(layout, about, day, months))), areas)
     spec = Spec(count="gap", eligible="eligible", by=BY, dimensions=DIMENSIONS, rules=policy.disclosure)
     earlier = recall(layout.ledger, population(about), inner.select(BY).unique())
-    protected = protect_counts(inner, spec, processes=os.cpu_count() or 1, earlier=earlier)
+    protected = protect_with(layout.ledger, release_id, inner, spec, earlier)
     release = Release(
         release_id=release_id,
         as_of=day,

@@ -111,3 +111,54 @@ def test_the_certificate_is_readable_and_says_who_the_attacker_is(tmp_path: Path
     assert certificate["rules"]["guarantee"] == "not_exact"
     assert certificate["bound"] == "quick"
     assert "knows every published cell" in certificate["attacker"]
+
+
+def protect_again(folder: Path, counts: str, spec: str, out: str) -> int:
+    (folder / "counts.csv").write_text(counts)
+    (folder / "spec.toml").write_text(spec)
+    given = {"counts": "counts.csv", "spec": "spec.toml", "out": out, "ledger": "ledger"}
+    arguments = [word for name, path in given.items() for word in (f"--{name}", str(folder / path))]
+    return run(["protect", *arguments, "--data", str(folder / "data")])
+
+
+def test_a_table_of_a_ledger_hides_what_was_hidden_and_both_together_hold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One person more in a district: without the ledger the two tables need not hide the same cells."""
+    assert protect_again(tmp_path, GOOD, SPEC, "first") == 0
+    corrected = GOOD.replace("a,M1,D3,50,80", "a,M1,D3,51,81")
+    assert protect_again(tmp_path, corrected, SPEC, "second") == 0
+    assert protect_again(tmp_path, corrected, SPEC, "second") == 0
+    assert [path.name for path in sorted((tmp_path / "ledger").iterdir())] == [
+        "000001_first.parquet",
+        "000002_second.parquet",
+    ]
+    certificate = json.loads((tmp_path / "second/certificate.json").read_text())
+    assert certificate["earlier_releases"] == 1
+    capsys.readouterr()
+    folders = [str(tmp_path / name) for name in ("first", "second")]
+    assert run(["attack", *folders, "--data", str(tmp_path / "data")]) == 0
+
+
+def test_cells_that_are_out_already_stop_a_table_and_are_named_in_the_ledger_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A count of 3 was safe under the threshold of then; hiding it now would not take it back."""
+    assert protect_again(tmp_path, GOOD, SPEC.replace("threshold = 5", "threshold = 2"), "first") == 0
+    capsys.readouterr()
+    assert protect_again(tmp_path, GOOD, SPEC, "second") == 13
+    said = capsys.readouterr()
+    named = tmp_path / "ledger/refused_second.csv"
+    assert named.read_text() == "indicator,major,district,measure\na,M1,D1,gap\n"
+    assert named.stat().st_mode & 0o077 == 0
+    assert said.err.startswith("caregap: counts: what was published before tells unsafe cells in indicator a, ")
+    assert said.err.count("\n") == 1
+    assert str(named) in said.err
+    assert "D1" not in said.err.replace(str(named), "")
+    assert not (tmp_path / "second").exists()
+
+
+def test_a_ledger_is_not_for_tables_of_changed_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = SPEC.replace("threshold = 5", 'threshold = 5\nmethod = "rounding"\nbase = 3')
+    assert protect_again(tmp_path, GOOD, spec, "first") == 2
+    assert "a ledger is for tables with suppressed cells" in capsys.readouterr().err

@@ -109,6 +109,18 @@ def remember(folder: Path, new: Record, earlier_releases: int) -> Path:
     return path
 
 
+def name_told(folder: Path, release_id: str, cells: pl.DataFrame) -> Path:
+    """Write down which cells stopped a release: one row per cell, its labels only. Returns the file, of mode 0600."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / f"refused_{release_id}.csv"
+    beside = folder / f".{path.name}.new"
+    beside.unlink(missing_ok=True)
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        cells.write_csv(file)
+    beside.rename(path)
+    return path
+
+
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """One writer at a time; a killed process gives the lock back."""

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -37,6 +37,16 @@ CHUNK = 256
 CONFIDENTIAL = "confidential"
 FIGURES_FILE = f"{CONFIDENTIAL}/figures.json"
 DECISIONS_FILE, WITNESSES_FILE = f"{CONFIDENTIAL}/decisions.parquet", f"{CONFIDENTIAL}/witnesses.parquet"
+
+
+class ToldRefused(DisclosureRefused):
+    """What is out already tells unsafe cells, whatever is hidden now.
+
+    `cells` has one row per such cell, with its labels and never its count; it is as confidential as the counts and
+    does not leave with the message.
+    """
+
+    cells: pl.DataFrame = pl.DataFrame()
 
 
 @dataclass(frozen=True)
@@ -81,10 +91,8 @@ def protect_counts(
     same, sums = populations(blocks, spec), parts(blocks, spec)
     groups = link(blocks, spec, same, sums, earlier_tables(earlier, spec))
     answers, outcomes = _suppress_all(groups, blocks, spec, processes)
-    if told := [
-        (group, int(answer.bare.sum())) for group, answer in zip(groups, answers, strict=True) if answer.bare.any()
-    ]:
-        _refuse_told(told, blocks, spec)
+    if any(answer.bare.any() for answer in answers):
+        raise _told(groups, answers, blocks, spec)
     of_block = {
         place: (merged, answer)
         for group, answer in zip(groups, answers, strict=True)
@@ -266,16 +274,24 @@ def _witnesses(groups: list[Group], answers: list[Suppression], start: Whole) ->
     return frame.sort("witness", "cell")
 
 
-def _refuse_told(told: list[tuple[Group, int]], blocks: list[Block], spec: Spec) -> NoReturn:
-    """Say how many cells would be told, and of which `by` values; which cells they are stays with the counts."""
-    where = sorted({" ".join(blocks[place].key) for group, _ in told for place in group.blocks} - {""})
+def _told(groups: list[Group], answers: list[Suppression], blocks: list[Block], spec: Spec) -> ToldRefused:
+    """Says of which `by` values cells would be told, and how many; which they are stays with the counts."""
+    told = [
+        blocks[place].labels(spec.by).filter(pl.Series(np.append(answer.bare, False)[merged]))
+        for group, answer in zip(groups, answers, strict=True)
+        for place, merged in zip(group.blocks, group.merged, strict=True)
+    ]
+    cells = pl.concat(told)
+    where = sorted(" ".join(key) for key in cells.select(spec.by).unique().rows()) if spec.by else []
     names = f" in {', '.join(spec.by)} {'; '.join(where)}" if where else ""
-    raise DisclosureRefused(
+    refused = ToldRefused(
         f"what was published before tells unsafe cells{names}, whatever is hidden now",
         "Keep to the levels and the cells of the earlier release, or leave these values out",
         table="counts",
-        count=sum(count for _, count in told),
+        count=cells.height,
     )
+    refused.cells = cells
+    return refused
 
 
 def _public_rules(spec: Spec, same: Populations, sums: Parts, earlier: int) -> dict[str, Any]:
