@@ -234,9 +234,7 @@ class _Merging:
             return
         has_key, before = pl.col(KEY).is_not_null(), self.rows.height
         keyless = distinct(self.rows.filter(~has_key))
-        keyless = keyless.join(
-            self._alike(), on=keyless.columns, how="anti", nulls_equal=True, maintain_order="left"
-        )
+        keyless = keyless.join(self._alike(), on=keyless.columns, how="anti", nulls_equal=True, maintain_order="left")
         self.rows = pl.concat([self.rows.filter(has_key), keyless])
         self._leave_out(validate.DUPLICATE, before - self.rows.height)
 
