@@ -129,7 +129,7 @@ def stage(data: str, address: str, as_of: str, load: str, options: SourceOptions
             "files": {table: [str(path) for path in result.written] for table, result in merged.items()},
             "judged": {table: [str(path) for path in result.judged] for table, result in merged.items()},
             "kept": {table: list(result.kept) for table, result in merged.items()},
-            "intake": intake(merged) if base else None,
+            "intake": intake(merged, day) if base else None,
             "changed": {table: dict(result.left_out) for table, result in merged.items() if result.left_out},
             "tallies": tallies,
             "remarks": [
@@ -151,7 +151,7 @@ def judge(data: str, as_of: str, load: str) -> int:
     judged = {name: [Path(path) for path in files] for name, files in staged["judged"].items()}
     profiles = profile(judged, date.fromisoformat(as_of), staged["intake"] or staged["tallies"], latest=latest)
     if staged["intake"]:
-        judge_delta(profiles, staged["tallies"])
+        judge_delta(profiles, staged["tallies"], staged["intake"])
     results = run_suites(profiles)
     append_history(layout.quality / "history.parquet", results, run_id=load, as_of=date.fromisoformat(as_of))
     gate(results)

@@ -5,7 +5,7 @@ gives what a full load of all rows would give; where that is not sure it is refu
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from schemas.errors import SourceRefused, UsageRefused
 from schemas.policy import Policy
 from schemas.table import PERSON_NUMBER
 from schemas.tables import IDENTITY_LINK
+from transforms.controller.holding import holding
 from transforms.controller.increment import Merged
 from transforms.controller.keys import Keyring
 from transforms.controller.load import Before
@@ -115,22 +116,34 @@ def _again(name: str, rows: pl.DataFrame, today: date, keep_days: int) -> Iterat
         yield name, lasting, True
 
 
-def intake(merged: dict[str, Merged]) -> dict[str, Any]:
-    """What the controller says of the files that are judged: the rows that should be in them, by table."""
+def intake(merged: dict[str, Merged], as_of: date) -> dict[str, Any]:
+    """What the controller says of the files that are judged, by table: the rows that should be in them.
+
+    With what the lake holds after the merge: `lake_rows`, and `days_since_latest_event` where something has happened.
+    """
     return {
         name: {"rows_in": table.rows_after, "kept": table.rows_after, "quarantined": {}}
+        | asdict(holding([*map(str, table.written), *table.kept], as_of))
         for name, table in merged.items()
     }
 
 
-def judge_delta(figures: dict[str, dict[str, float | None]], tallies: dict[str, Any]) -> None:
-    """Put the shares of the delta's own rows that were rejected in the place of those of all rows that are judged."""
+def judge_delta(figures: dict[str, dict[str, float | None]], tallies: dict[str, Any], intakes: dict[str, Any]) -> None:
+    """Put the figures in place that the judged files alone do not give.
+
+    Those of a table are of the delta's rows; how many rows there are and when the last thing happened is of the lake,
+    and the shares that were rejected are of the rows that came.
+    """
     for name, of_table in figures.items():
         tally = tallies.get(name) or {"rows_in": 0, "kept": 0, "quarantined": {}}
         rows_in = tally["rows_in"]
         duplicates = sum(tally["quarantined"].get(reason, 0) for reason in WITHOUT_FAULT)
         rejected = sum(tally["quarantined"].values()) - duplicates
         lost = abs(rows_in - tally["kept"] - rejected - duplicates)
+        if name in intakes:
+            of_table["row_count"] = intakes[name]["lake_rows"]
+            if "days_since_latest_event" in of_table:
+                of_table["days_since_latest_event"] = intakes[name]["days_since_latest_event"]
         of_table |= {
             "rows_in": rows_in,
             "kept": tally["kept"],

@@ -93,6 +93,13 @@ def test_a_delta_brings_new_late_corrected_and_retracted_rows(feeds: tuple) -> N
     assert whole["person"].filter(pl.col("person_id").is_in(deaths.implode()))["death_date"].null_count() == 0
 
 
+def test_the_last_day_brings_no_more_ends_of_complaints_than_another(feeds: tuple) -> None:
+    _, _, deltas, _ = feeds
+    ended = [tables["diagnosis"]["end_date"].eq(day).sum() for day, tables in deltas if "diagnosis" in tables]
+    assert len(ended) == DAYS
+    assert 0 < ended[-1] <= 2 * max(ended[:-1])
+
+
 def test_the_base_is_a_feed_that_any_reader_takes(feeds: tuple) -> None:
     folder = feeds[3]
     source = FeedSource(folder / "base")

@@ -1,8 +1,8 @@
 """A delta merged into the lake: what reading everything again would give, for the price of what changed.
 
-The rows of the last quarter, and all residences and restrictions, are few: they are merged and written anew. The other
-files are searched for the records that come again and for persons whose number changes; only files from which a row
-must go are written anew, without it. Everything else stays as it is.
+The rows of a delta go into files of their own. Files in which a record lies that comes again, or a person whose number
+changes, are written anew without those rows; everything else stays as it is. Small files of earlier nights are put
+together now and then. Restrictions are few, and are written whole.
 
 A record of the delta replaces that of the lake unless the lake's was recorded on a later day; a row that the lake has
 already changes nothing. Rows before + rows in = rows after + rows left out, per table, asserted.
@@ -10,6 +10,7 @@ already changes nothing. Rows before + rows in = rows after + rows left out, per
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,23 +21,28 @@ from schemas.errors import SourceRefused
 from schemas.table import PERSON_NUMBER, Table
 from schemas.tables import TABLES
 from transforms.controller import validate
+from transforms.controller.finding import FILE, KEY, PLACE, Wanted, find
 from transforms.controller.generalise import WITHHELD, generalise_dates, security_banned, without_whereabouts
-from transforms.controller.load import RECENT, WHOLE_TABLES, Before, Loader, write_run
+from transforms.controller.load import FILE_ROWS, RECENT, Before, Loader, write_run
 from transforms.controller.sorting import in_order
 from transforms.controller.supersede import ARRIVAL, SUPERSEDED, distinct
+from transforms.controller.whereabouts import Whereabouts, renumbered
 
 WITHDRAWN = "the person is no longer there"
 """Why rows leave the lake though nothing replaces them: the person's own row was taken back, or contradicts another."""
-_FILE = "_file"
-_KEY = "record_key"
+MOST_SMALL = 8
+"""Small files of earlier nights that a table has at most, before they are put together."""
+SMALL_ROWS = FILE_ROWS // 4
+_ALWAYS_WHOLE = "restriction"
+_WORKERS = 2
 
 
 @dataclass(frozen=True)
 class Merged:
-    """What becomes of one table: files written, those of them to be judged anew, files of the lake that stay.
+    """What becomes of one table: files written, those of them to be judged, files of the lake that stay.
 
-    `rows_before` are those of the lake that were merged, `rows_after` those of the `judged` files, `left_out` what was
-    left out of both and why.
+    `rows_before` are rows of the lake that were merged with the delta's, `rows_after` those of the `judged` files,
+    `left_out` what was left out of both and why.
     """
 
     written: tuple[Path, ...]
@@ -57,28 +63,47 @@ def merge(
     changes = loader.number_persons().changes
     persons = loader.number_persons().index.height
     yield "person", Merged((staging / "person.parquet",), (staging / "person.parquet",), (), persons, persons, {})
-    banned = pl.Series([], dtype=pl.Int32)
+    banned = nobody = pl.Series([], dtype=pl.Int32)
     # Restrictions come first: they say whose residences must not show.
     for name in sorted((name for name in TABLES if name != "person"), key=lambda name: name != "restriction"):
         table = TABLES[name]
-        withheld = before.memory.withheld if name == "residence" else None
-        merging = _Merging(loader, table, list(lake.get(name, ())), changes, withheld, staging / name)
-        if merging.is_idle:
-            yield name, merging.unchanged()
-            continue
-        merging.take()
+        delta, withheld = _arrived(loader, table), before.memory.withheld
+        if name == "residence":
+            hidden = Whereabouts(withheld, banned, changes, delta)
+        else:
+            hidden = Whereabouts(pl.DataFrame(schema=table.platform_schema), nobody, changes, delta)
+        merging = _Merging(loader, table, list(lake.get(name, ())), changes, delta, hidden, staging / name)
+        if name == "residence":
+            loader.withheld = hidden.stay
+        if not merging.is_idle:
+            merging.take()
         if name == "restriction":
             banned = security_banned(merging.rows.lazy(), loader.terms.as_of)
-        if name == "residence":
-            loader.withheld = merging.rows.filter(pl.col(PERSON_NUMBER).is_in(banned.implode()))
+        if name == "residence" and not merging.is_idle:
+            loader.withheld = pl.concat([hidden.stay, hidden.to_withhold(merging.rows)])
             merging.withhold(banned)
         yield name, merging.write()
     for name, tally in loader.tallies.items():
         tally.reconcile(name)
 
 
+def _arrived(loader: Loader, table: Table) -> pl.DataFrame:
+    """The delta's rows of a table as they cross."""
+    rows = loader.staged(table.name)
+    resolution = loader.terms.resolution(table.name)
+    if resolution != "day" and KEY in rows.columns and rows[KEY].null_count():
+        raise SourceRefused(
+            "rows of an increment have no record_id, and the table's dates are not kept to the day",
+            "Load the source in full",
+            table.name,
+            "record_id",
+            rows[KEY].null_count(),
+        )
+    return generalise_dates(rows, table, resolution).drop(ARRIVAL)
+
+
 class _Merging:
-    """One table on its way: the lake's rows that are merged, then with the delta's among them."""
+    """One table on its way: rows that are taken out of the lake's files, then with the delta's among them."""
 
     def __init__(
         self,
@@ -86,47 +111,29 @@ class _Merging:
         table: Table,
         files: list[str],
         changes: pl.DataFrame,
-        withheld: pl.DataFrame | None,
+        delta: pl.DataFrame,
+        hidden: Whereabouts,
         folder: Path,
     ) -> None:
         self._loader, self._table, self._folder, self._changes = loader, table, folder, changes
-        whole = table.name in WHOLE_TABLES
-        self._settled = [] if whole else [file for file in files if f"-{RECENT}" not in Path(file).name]
-        self._merged = [file for file in files if file not in set(self._settled)]
+        self._files, self._delta = files, delta
         self._left_out: Counter[str] = Counter()
         self._replaced = pl.Series([], dtype=pl.Binary)
-        self._delta = self._arrived()
-        self.is_idle = not (whole or changes.height or self._delta.height)
-        self._none = pl.DataFrame(schema=table.platform_schema)
-        held = pl.read_parquet(self._merged) if self._merged and not self.is_idle else self._none
-        if withheld is not None:  # in the place of the blank rows that stand for them
-            held = pl.concat([held.filter(~pl.col(PERSON_NUMBER).is_in(withheld[PERSON_NUMBER].implode())), withheld])
-        self._moved = self._settled_rows(self._is_moving()) if changes.height else self._none
-        self._before = held.height + self._moved.height
-        self.rows = _renumbered(pl.concat([held, self._moved]), changes)
+        whole = table.name == _ALWAYS_WHOLE
+        self.is_idle = not (whole or changes.height or delta.height or len(hidden.persons))
+        self._taken_up = [] if self.is_idle else files if whole else _too_many_small(files)
+        self._searched = [file for file in files if file not in set(self._taken_up)]
+        goes = pl.concat([changes["before"], hidden.persons])
+        self._found = find(self._searched, table, self._wanted(goes))
+        self._is_going = pl.col(PERSON_NUMBER).is_in(goes.implode())
+        held = [pl.read_parquet(file) for file in self._taken_up]
+        moved = self._found.filter(self._is_going).select(*table.platform_schema)
+        rows = pl.concat([hidden.without_blanks(pl.concat([moved, *held])), hidden.taken])
+        self._before = rows.height
+        self.rows = renumbered(rows, changes)
         self._leave_out(WITHDRAWN, self._before - self.rows.height)
         if changes.height:
             self._unite()
-
-    def unchanged(self) -> Merged:
-        """What becomes of a table to which nothing comes: it stays."""
-        rows = sum(pq.read_metadata(file).num_rows for file in self._merged)
-        judged = tuple(Path(file) for file in self._merged)
-        return Merged((), judged, (*self._settled, *self._merged), rows, rows, {})
-
-    def _arrived(self) -> pl.DataFrame:
-        table = self._table
-        rows = self._loader.staged(table.name)
-        resolution = self._loader.terms.resolution(table.name)
-        if resolution != "day" and _KEY in rows.columns and rows[_KEY].null_count():
-            raise SourceRefused(
-                "rows of an increment have no record_id, and the table's dates are not kept to the day",
-                "Load the source in full",
-                table.name,
-                "record_id",
-                rows[_KEY].null_count(),
-            )
-        return generalise_dates(rows, table, resolution).drop(ARRIVAL)
 
     def withhold(self, banned: pl.Series) -> None:
         """Leave of each banned person one row that tells nothing."""
@@ -140,123 +147,113 @@ class _Merging:
         if tally is None or not delta.height:
             return
         rows_in = delta.height
-        settled = self._settled_alike(delta)
-        known = pl.concat([self.rows, settled])
+        alike = self._alike()
+        known = pl.concat([self.rows, alike])
         again = delta.join(known, on=delta.columns, how="semi", nulls_equal=True, maintain_order="left").height
         delta = delta.join(known, on=delta.columns, how="anti", nulls_equal=True, maintain_order="left")
         tally.duplicates(again)
         self._leave_out(validate.DUPLICATE, again)
-        if _KEY in delta.columns:
+        if KEY in delta.columns:
             older = _older_than(delta, known)
             tally.left_out(SUPERSEDED, len(older.arg_true()))
             self._leave_out(SUPERSEDED, len(older.arg_true()))
             delta = delta.filter(~older)
-            replaced = pl.col(_KEY).is_in(delta[_KEY].drop_nulls().implode()).fill_null(False)
+            replaced = pl.col(KEY).is_in(delta[KEY].drop_nulls().implode()).fill_null(False)
             stay = self.rows.filter(~replaced)
             self._leave_out(SUPERSEDED, self.rows.height - stay.height)
             self.rows = stay
-            self._replaced = settled.join(delta, on=_KEY, how="semi")[_KEY]
+            self._replaced = alike.join(delta, on=KEY, how="semi")[KEY]
         tally.kept += delta.height
         self._before += rows_in
         self.rows = pl.concat([self.rows, delta])
 
     def write(self) -> Merged:
-        """Write the merged rows in their order, and anew the settled files from which rows must go."""
+        """Write the merged rows in their order, and anew the files from which rows must go."""
+        if self.is_idle:
+            return Merged((), (), tuple(self._files), left_out={})
         rows = in_order(self.rows, self._table.order)
         if self._before != rows.height + self._left_out.total():
             raise AssertionError(f"{self._table.name}: rows before and in are not rows after and left out")
         self._folder.mkdir(exist_ok=True)
         for leftover in self._folder.rglob("*.part"):
             leftover.unlink()
-        prefix = "" if self._table.name in WHOLE_TABLES else RECENT
         judged = [
-            path.rename(self._folder / f"{prefix}{place:04d}.parquet")
+            path.rename(self._folder / f"{RECENT}{place:04d}.parquet")
             for place, path in enumerate(write_run(rows, self._folder / "merged"))
         ]
-        touched = self._touched()
-        rewritten: list[Path] = []
-        gone = 0
-        for file in touched:
-            settled = pl.read_parquet(file)
-            left = settled.filter(~self._goes())
-            gone += settled.height - left.height
-            rewritten += [
-                path.rename(self._folder / f"{len(rewritten):04d}.parquet")
-                for path in write_run(left, self._folder / "settled")
-            ]
-        if gone != self._moved.height + len(self._replaced):
-            raise AssertionError(f"{self._table.name}: rows have gone that nothing moved or replaced")
-        kept = tuple(file for file in self._settled if file not in set(touched))
+        rewritten, touched = self._without_gone(len(judged))
+        kept = tuple(file for file in self._searched if file not in touched)
         left_out = {reason: count for reason, count in self._left_out.items() if count}
         if len(self._replaced):
             left_out[SUPERSEDED] = left_out.get(SUPERSEDED, 0) + len(self._replaced)
         return Merged((*judged, *rewritten), tuple(judged), kept, self._before, rows.height, left_out)
 
+    def _without_gone(self, number: int) -> tuple[list[Path], set[str]]:
+        """Files written anew without the rows that go, numbered from `number`, and those in whose place they are."""
+        goes = self._is_going
+        if len(self._replaced):
+            goes |= pl.col(KEY).is_in(self._replaced.implode()).fill_null(False)
+        gone = self._found.filter(goes)
+        places = {file: rows[PLACE] for (file,), rows in gone.partition_by(FILE, as_dict=True).items()}
+
+        def rewrite(file: int) -> tuple[int, list[Path]]:
+            rows = pl.read_parquet(self._searched[file])
+            stay = pl.repeat(True, rows.height, eager=True).scatter(places[file], False)
+            return rows.height - int(stay.sum()), write_run(rows.filter(stay), self._folder / f"settled-{file:06d}")
+
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            done = dict(zip(places, pool.map(rewrite, places), strict=True))
+        moved = self._found.filter(self._is_going).height
+        if sum(count for count, _ in done.values()) != moved + len(self._replaced):
+            raise AssertionError(f"{self._table.name}: rows have gone that nothing moved or replaced")
+        rewritten = []
+        for file, (_, paths) in done.items():
+            prefix = RECENT if _is_recent(self._searched[file]) else ""
+            for path in paths:
+                rewritten.append(path.rename(self._folder / f"{prefix}{number + len(rewritten):04d}.parquet"))
+        return rewritten, {self._searched[file] for file in done}
+
     def _leave_out(self, reason: str, count: int) -> None:
         self._left_out[reason] += count
 
-    def _is_moving(self) -> pl.Expr:
-        return pl.col(PERSON_NUMBER).is_in(self._changes["before"].implode())
+    def _wanted(self, goes: pl.Series) -> Wanted:
+        """Rows of persons who go, with a key of the delta's, and those that may be one of its rows without a key."""
+        delta, united = self._delta, self._changes["now"].drop_nulls()
+        if KEY not in self._table.platform_schema:
+            return Wanted(pl.Series([], dtype=pl.Binary), goes, pl.concat([delta[PERSON_NUMBER], united]))
+        keyless = delta.filter(pl.col(KEY).is_null())[PERSON_NUMBER]
+        return Wanted(delta[KEY].drop_nulls(), goes, pl.concat([keyless, united]))
 
-    def _goes(self) -> pl.Expr:
-        """Whether a row of a settled file must go from it."""
-        goes = self._is_moving() if self._changes.height else pl.lit(False)
-        if len(self._replaced):
-            goes |= pl.col(_KEY).is_in(self._replaced.implode()).fill_null(False)
-        return goes
-
-    def _touched(self) -> list[str]:
-        if not self._settled or not (self._changes.height or len(self._replaced)):
-            return []
-        found = pl.scan_parquet(self._settled, include_file_paths=_FILE).filter(self._goes()).select(_FILE).unique()
-        names = set(found.collect(engine="streaming")[_FILE])
-        return [file for file in self._settled if file in names]
-
-    def _settled_rows(self, which: pl.Expr) -> pl.DataFrame:
-        if not self._settled:
-            return self._none
-        rows = pl.scan_parquet(self._settled).filter(which)
-        return rows.select(*self._table.platform_schema).collect(engine="streaming")
-
-    def _settled_alike(self, delta: pl.DataFrame) -> pl.DataFrame:
-        """Rows of settled files that have a key of the delta's, or may be one of its rows without a key."""
-        which = pl.lit(False)
-        keyless = delta
-        if _KEY in delta.columns:
-            keyless = delta.filter(pl.col(_KEY).is_null())
-            which |= pl.col(_KEY).is_in(delta[_KEY].drop_nulls().implode()).fill_null(False)
-        if keyless.height:
-            which |= pl.col(PERSON_NUMBER).is_in(keyless[PERSON_NUMBER].unique().implode())
-        alike = self._settled_rows(which)
-        return alike.filter(~self._is_moving()) if self._changes.height else alike
+    def _alike(self) -> pl.DataFrame:
+        """Rows that stay in their files unless a row of the delta replaces them."""
+        return self._found.filter(~self._is_going).select(*self._table.platform_schema)
 
     def _unite(self) -> None:
         """Of two persons that are one now, keep each row without a key once."""
-        if _KEY not in self.rows.columns or not self.rows[_KEY].null_count():
+        if KEY not in self.rows.columns or not self.rows[KEY].null_count():
             return
-        has_key, before = pl.col(_KEY).is_not_null(), self.rows.height
+        has_key, before = pl.col(KEY).is_not_null(), self.rows.height
         keyless = distinct(self.rows.filter(~has_key))
-        others = self._settled_rows(pl.col(PERSON_NUMBER).is_in(self._changes["now"].drop_nulls().implode()))
-        others = others.filter(~self._is_moving())
-        keyless = keyless.join(others, on=keyless.columns, how="anti", nulls_equal=True, maintain_order="left")
+        keyless = keyless.join(self._alike(), on=keyless.columns, how="anti", nulls_equal=True, maintain_order="left")
         self.rows = pl.concat([self.rows.filter(has_key), keyless])
         self._leave_out(validate.DUPLICATE, before - self.rows.height)
 
 
-def _renumbered(rows: pl.DataFrame, changes: pl.DataFrame) -> pl.DataFrame:
-    """Rows under the numbers that their persons have now; rows of persons who are gone are left out."""
-    if not changes.height:
-        return rows
-    numbers = pl.col(PERSON_NUMBER)
-    changed = numbers.replace_strict(changes["before"], changes["now"], default=numbers, return_dtype=pl.Int32)
-    return rows.with_columns(changed).filter(numbers.is_not_null())
+def _is_recent(file: str) -> bool:
+    return f"-{RECENT}" in Path(file).name
+
+
+def _too_many_small(files: Sequence[str]) -> list[str]:
+    """The small files of the last nights, where there are so many of them that they are put together."""
+    small = [file for file in files if _is_recent(file) and pq.read_metadata(file).num_rows < SMALL_ROWS]
+    return small if len(small) >= MOST_SMALL else []
 
 
 def _older_than(delta: pl.DataFrame, known: pl.DataFrame) -> pl.Series:
     """Whether the lake has a row of the same record that was recorded on a later day. One flag a row of the delta."""
-    lake = known.filter(pl.col(_KEY).is_not_null()).select(_KEY, lake_date="recorded_date", is_known=True)
-    lake = lake.join(delta.select(_KEY), on=_KEY, how="semi").unique(_KEY)
-    both = delta.select(_KEY, "recorded_date").join(lake, on=_KEY, how="left", maintain_order="left")
+    lake = known.filter(pl.col(KEY).is_not_null()).select(KEY, lake_date="recorded_date", is_known=True)
+    lake = lake.join(delta.select(KEY), on=KEY, how="semi").unique(KEY)
+    both = delta.select(KEY, "recorded_date").join(lake, on=KEY, how="left", maintain_order="left")
     older = pl.col("lake_date").is_not_null() & (
         pl.col("recorded_date").is_null() | (pl.col("recorded_date") < pl.col("lake_date"))
     )

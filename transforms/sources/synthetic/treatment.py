@@ -97,8 +97,10 @@ def diagnoses(block: Block) -> Rows:
     yearly = np.where(block.age < 16, 0.8, 0.6) * np.exp(0.05 * block.deprivation)
     person, day = arrivals(rng, yearly, block.first, block.last)
     code = choose(rng, {DIAGNOSIS[code]: weight for code, weight in ACUTE_CODES.items()}, len(person))
-    ends = np.minimum(day + whole(rng, 2, 30, len(day)), block.last[person])
-    parts.append(rows_of(person, day, end_date=ends, diagnosis=code))
+    ends, last = day + whole(rng, 2, 30, len(day)), block.last[person]
+    # A complaint that lasts on the as-of date has no end yet; otherwise all of them would end on that one day.
+    cut = np.where(last < block.as_of, last, NEVER).astype(np.int32)
+    parts.append(rows_of(person, day, end_date=np.where(ends <= last, ends, cut), diagnosis=code))
     return joined(parts)
 
 
