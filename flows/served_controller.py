@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flows import outcome
 from flows.controller import run_ingest
-from flows.days import today
+from flows.days import Day, today
 from flows.plan import plan
 from flows.settings import SOURCE, Layout, take_secrets
 from flows.source_text import source_from_text
@@ -24,7 +24,7 @@ def load(data: str, as_of: str, *, increment: bool) -> dict[str, int]:
 
 
 @zone_flow("ingest")
-def ingest(as_of: date | None = None, increment: bool = False, dry_run: bool = False) -> None:
+def ingest(as_of: Day = None, increment: bool = False, dry_run: bool = False) -> None:
     """Controller zone: read, check and pseudonymise the server's source into the lake.
 
     Args:

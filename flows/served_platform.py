@@ -20,7 +20,7 @@ from flows import outcome
 from flows.analysis import MOST_MONTHS, run_analyse
 from flows.candidates import last_release, same_candidate
 from flows.counted import read_counts
-from flows.days import last_month_end, today
+from flows.days import Day, last_month_end, today
 from flows.guard import Failure
 from flows.recovery import MOST_STARTS, starts
 from flows.release import run_release
@@ -44,7 +44,7 @@ def count(data: str, as_of: str, months: int) -> int:
 
 
 @zone_flow("analyse")
-def analyse(as_of: date | None = None, months: Months = 1) -> None:
+def analyse(as_of: Day = None, months: Months = 1) -> None:
     """Analysis zone: count the care gaps from the lake, district by district. The counts are not yet protected.
 
     Args:
@@ -65,7 +65,7 @@ def build(data: str, as_of: str, months: int) -> str:
 
 
 @zone_flow("release")
-def release(as_of: date | None = None, months: Months = 1) -> State[None]:
+def release(as_of: Day = None, months: Months = 1) -> State[None]:
     """Release zone: hide small counts, attack the result, build a candidate for the stewards to decide on.
 
     Counts whose candidate is there already, undecided or published, get no second one. A release of generated data is
@@ -109,9 +109,7 @@ def publish(candidate: Candidate) -> None:
 
 
 @zone_flow("run")
-def run(
-    as_of: date | None = None, months: Months = 1, increment: bool = False, dry_run: bool = False
-) -> State[None] | None:
+def run(as_of: Day = None, months: Months = 1, increment: bool = False, dry_run: bool = False) -> State[None] | None:
     """The whole way: ingest, analyse, release. Ends when the release is published, or waits for the stewards.
 
     A run whose process was killed goes on with the step that it was at.
