@@ -4,11 +4,11 @@ PERSONS ?= 70000
 YEARS ?= 3
 AS_OF ?= 2026-10-31
 DATA ?= data
+PORT ?= 4200
+SOURCE ?= synthetic:$(PERSONS)
 BIN := .venv/bin
 # Byte code is written even where the environment says not to: without it every start takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
-PORT ?= 4200
-SOURCE ?= synthetic:$(PERSONS)
 
 .PHONY: run serve test test-slow check format bench lock clean help
 

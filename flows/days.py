@@ -9,7 +9,7 @@ from pydantic import Field
 CITY = ZoneInfo("Europe/Helsinki")
 DAY = r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$"
 Day = Annotated[date | None, Field(json_schema_extra={"pattern": DAY})]
-"""A flow's parameter. Prefect checks a text against the pattern, and not whether it is a date, when a run is asked for."""
+"""A flow's parameter. When a run is asked for, Prefect checks the pattern, and not whether a text is a date."""
 
 
 def today(now: datetime | None = None) -> date:

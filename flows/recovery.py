@@ -19,16 +19,15 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Cancelled, Crashed, Scheduled
 
-MOST_STARTS = 4
+MOST_STARTS = 5
 """A run that was killed so often is not started once more: something is wrong with the machine or the run."""
 _KILLED = "Its process was killed. What it had not finished is as it was before."
 _AT_WORK = (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
 
 
 def starts(client: SyncPrefectClient, flow_run_id: UUID) -> int:
-    """How often a run's process was started."""
-    states = client.read_flow_run_states(flow_run_id)
-    return max(sum(state.type == kind for state in states) for kind in (StateType.PENDING, StateType.RUNNING))
+    """How often a worker took a run up: also a process that ended before the run counted as running was started."""
+    return sum(state.name == "Pending" for state in client.read_flow_run_states(flow_run_id))
 
 
 def continue_killed(client: SyncPrefectClient, zone: str, given_up: set[UUID], *, none_at_work: bool) -> int:
