@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from flows.settings import QUIET, SERVED, Layout
+from flows.settings import PREFECT_DATABASE, QUIET, SECRETS, SERVED, Layout
+from schemas import policy
 
 ORDINARY = (
     "HOME",
@@ -24,13 +26,21 @@ ORDINARY = (
     "USER",
 )
 ORDINARY_STARTS = ("LC_", "MALLOC_", "OMP_", "POLARS_")
-"""What a process may have of the environment that the server was started in; nothing else reaches one."""
+"""What a process may have of the environment that the server was started in, beside the passwords of notices."""
+
+
+def channel_variables() -> set[str]:
+    """Variables that the policy's channels name for the passwords of notices; never what leads to the key."""
+    channels = tomllib.loads(policy.POLICY_FILE.read_text("utf-8")).get("channel", {}).values()
+    named = {str(value) for terms in channels for word, value in terms.items() if word.endswith("_env")}
+    return named - {*SECRETS, PREFECT_DATABASE}
 
 
 def environment(layout: Layout, part: str, api: str, login: str) -> dict[str, str]:
     """What every process of a server has. No key, no source, no steward's key, no database's password."""
     home = layout.prefect.resolve()
-    ordinary = {name: value for name, value in os.environ.items() if name in ORDINARY}
+    allowed = {*ORDINARY, *channel_variables()}
+    ordinary = {name: value for name, value in os.environ.items() if name in allowed}
     ordinary |= {name: value for name, value in os.environ.items() if name.startswith(ORDINARY_STARTS)}
     return {
         **ordinary,

@@ -22,7 +22,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 
 from flows.children import end, end_leftovers, environment, start
 from flows.guard import Failure, ZoneFailed
-from flows.recovery import continue_killed
+from flows.recovery import continue_killed, skip_missed
 from flows.settings import Layout
 from flows.waiting import follow_decisions
 from schemas.errors import Busy, UsageRefused
@@ -153,6 +153,8 @@ def _look_after(
                 _wait_for(server, str(client.api_url), stopping)
             for part in workers:
                 fresh = part.process is None
+                if fresh:
+                    _quietly(lambda part=part: skip_missed(client, part.name))
                 if fresh or part.has_died():
                     if not fresh:
                         say(f"The worker of {part.name} ended and is started again.")

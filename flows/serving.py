@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from flows.settings import PREFECT_DATABASE, SOURCE, Layout, prepare, take_secrets
+from flows.settings import PASSPHRASES, PREFECT_DATABASE, SOURCE, Layout, prepare, take_secrets
 
 FLOWS = ("ingest", "analyse", "release", "publish", "run")
 
@@ -54,9 +54,13 @@ def serve(given: argparse.Namespace, layout: Layout) -> None:
     from flows.deployments import SCHEDULES, read_schedules
     from flows.serve import serve
 
-    schedules = given.schedules or SCHEDULES
+    schedules, secrets = given.schedules or SCHEDULES, {**take_secrets(), **secrets}
     read_schedules(schedules)
-    serve(layout, given.port, schedules, {**take_secrets(), **secrets}, database, _say)
+    if not source:
+        _say("There is no source: a load will be refused. Give --source SRC")
+    if layout.keyring.exists() and not layout.passphrase.exists() and not set(PASSPHRASES) & set(secrets):
+        _say("There is no passphrase: a load will be refused. Set CAREGAP_PASSPHRASE_FILE")
+    serve(layout, given.port, schedules, secrets, database, _say)
 
 
 def trigger(given: argparse.Namespace, layout: Layout) -> None:

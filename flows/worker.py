@@ -14,8 +14,10 @@ from uuid import UUID
 
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Cancelled
+from prefect.states import Cancelled, Failed
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
+
+from flows.deployments import flow_names
 
 _LOOK_SECONDS = 3
 _END_SECONDS = 20
@@ -31,6 +33,12 @@ class ZoneWorker(ProcessWorker):
     ) -> ProcessWorkerResult:
         """Run one flow to its end; of the configuration, which the API gives, nothing is used."""
         flow = await self.client.read_flow(flow_run.flow_id)
+        if flow.name not in flow_names(self._work_pool_name):
+            refused = Failed(message="The zone has no such flow.")
+            await self.client.set_flow_run_state(flow_run.id, refused, force=True)
+            if task_status is not None:
+                task_status.started(os.getpid())
+            return ProcessWorkerResult(status_code=0, identifier="none")
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

@@ -88,6 +88,11 @@ class Running:
         found = self.ask("flow_runs/filter", body).json()
         return sorted((one for one in found if not one["auto_scheduled"]), key=lambda one: one["created"])
 
+    def scheduled(self, state: str) -> int:
+        """How many runs of a schedule are in a state."""
+        found = self.ask("flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": [state]}}}}).json()
+        return sum(one["auto_scheduled"] for one in found)
+
     def run(self, run_id: str) -> dict[str, Any]:
         return dict(self.ask(f"flow_runs/{run_id}", method="GET").json())
 

@@ -111,6 +111,15 @@ def test_only_what_is_ordinary_reaches_a_part_and_what_leads_to_the_key_the_cont
     assert server.environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] == "postgresql+asyncpg://u:p@h/d"
 
 
+def test_a_channels_password_reaches_the_zones_and_is_never_what_leads_to_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text('[channel.mail]\npassword_env = "MAIL_WORD"\n[channel.hook]\ntoken_env = "CAREGAP_PASSPHRASE"\n')
+    monkeypatch.setattr("schemas.policy.POLICY_FILE", path)
+    assert children.channel_variables() == {"MAIL_WORD"}
+
+
 def test_a_zone_runs_its_own_flows_alone() -> None:
     from flows.deployments import flow_names, flows_of
     from flows.process import run_flow
