@@ -4,14 +4,19 @@ PERSONS ?= 70000
 YEARS ?= 3
 AS_OF ?= 2026-10-31
 DATA ?= data
+PORT ?= 4200
+SOURCE ?= synthetic:$(PERSONS)
 BIN := .venv/bin
 # Byte code is written even where the environment says not to: without it every start takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-slow check format bench lock clean help
+.PHONY: run serve test test-slow check format bench lock clean help
 
 run: .venv/ready ## Run everything on generated data: make run [PERSONS=70000] [YEARS=3] [AS_OF=2026-10-31] [DATA=data]
 	@$(BIN)/caregap --data $(DATA) run --source synthetic:$(PERSONS) --years $(YEARS) --as-of $(AS_OF)
+
+serve: .venv/ready ## Serve pages, API and scheduled flows: make serve [PORT=4200] [SOURCE=synthetic:70000] [DATA=data]
+	@$(BIN)/caregap --data $(DATA) serve --source $(SOURCE) --years $(YEARS) --port $(PORT)
 
 test: .venv/ready ## Run the fast tests
 	$(BIN)/python -m pytest -n 2 -m "not slow and not bench"

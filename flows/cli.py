@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import NoReturn
 
-from flows import audit, commands
+from flows import audit, commands, serving
 from flows.guard import Failure, ZoneFailed, guarded
 from flows.settings import Layout
 from schemas.errors import Refusal
@@ -79,16 +79,22 @@ def _parser() -> argparse.ArgumentParser:
     def dated(made: argparse.ArgumentParser) -> None:
         made.add_argument("--as-of", type=_date, required=True, metavar="DATE", help="the date asked for, YYYY-MM-DD")
 
-    def source(made: argparse.ArgumentParser) -> None:
+    def source_words(made: argparse.ArgumentParser, *, required: bool) -> None:
         made.add_argument(
             "--source",
-            required=True,
+            required=required,
             metavar="SRC",
             help="synthetic:N, feed:DIR, synthea:DIR, omop:DIR, fhir:DIR or postgresql://USER@HOST/DB; it is only read",
         )
         made.add_argument("--area-map", type=Path, metavar="CSV", help="city,area_code: where the source's cities lie")
-        dated(made)
         generator(made)
+
+    def source(made: argparse.ArgumentParser) -> None:
+        source_words(made, required=True)
+        dated(made)
+
+    def dry(made: argparse.ArgumentParser) -> None:
+        made.add_argument("--dry-run", action="store_true", help="only tell what would be read; write nothing")
 
     def months(made: argparse.ArgumentParser) -> None:
         made.add_argument(
@@ -127,6 +133,8 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--increment", action="store_true", help="a feed of what is new, corrected or withdrawn since the last load"
     )
+
+    dry(made)
 
     made = command("sources", commands.sources, "Make and fill a PostgreSQL database that caregap can read.")
     actions = made.add_subparsers(dest="action", required=True, metavar="ddl | load DIR ADDRESS")
@@ -191,6 +199,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     source(made)
     months(made)
+    dry(made)
+
+    serving.words(command, source_words, _date)
 
     made = command(
         "counts", commands.show_counts, "Print unprotected counts as CSV, for those allowed to; the access is logged."

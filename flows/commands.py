@@ -48,14 +48,23 @@ def keys(given: argparse.Namespace, layout: Layout) -> None:
 
 
 def ingest(given: argparse.Namespace, layout: Layout) -> None:
-    """Load a source into the lake."""
+    """Load a source into the lake, or tell what would be loaded."""
     take_secrets()
-    prepare(layout)
-    from flows.controller import describe_load, run_ingest
     from flows.sources import SourceOptions, without_password
 
     options = SourceOptions(given.areas, given.area_map, given.years, given.seed, increment=given.increment)
-    _print(describe_load(run_ingest(layout, without_password(given.source), given.as_of, options)))
+    if given.dry_run:
+        from flows.plan import plan
+
+        _print(plan(layout, without_password(given.source), given.as_of, options).as_text())
+        return
+    prepare(layout)
+    from flows.controller import describe_load, run_ingest
+    from flows.outcome import last_load, load_changes
+
+    before = last_load(layout)
+    report = run_ingest(layout, without_password(given.source), given.as_of, options)
+    _print("\n".join([describe_load(report), *load_changes(report, before)]))
 
 
 def sources(given: argparse.Namespace, layout: Layout) -> None:
@@ -139,7 +148,11 @@ def stewards(given: argparse.Namespace, layout: Layout) -> None:
 
 
 def run_all(given: argparse.Namespace, layout: Layout) -> None:
-    """Go the whole way."""
+    """Go the whole way, or tell what would be read."""
+    if given.dry_run:
+        given.increment = False
+        ingest(given, layout)
+        return
     take_secrets()
     prepare(layout)
     from flows.sources import without_password

@@ -14,6 +14,7 @@ from threading import Thread
 from typing import Any
 
 import pyarrow.parquet as pq
+from pydantic import SecretStr
 
 from expectations.profile import profile
 from flows import audit
@@ -199,12 +200,15 @@ def write_lake(data: str, as_of: str, load: str) -> dict[str, int]:
 
 
 @zone_flow("caregap-ingest")
-def ingest(data: str, source: str, as_of: str, load: str, options: SourceOptions) -> dict[str, int]:
-    """Read a source, check it, pseudonymise it and write it to the lake; returns rows by table."""
+def ingest(data: str, source: SecretStr, as_of: str, load: str, options: SourceOptions) -> dict[str, int]:
+    """Read a source, check it, pseudonymise it and write it to the lake; returns rows by table.
+
+    Prefect keeps a flow's parameters where the platform can read them: the source's address is hidden there.
+    """
     canaries = Canaries()
     # Great Expectations takes seconds to import: while the source is read, on another core.
     Thread(target=import_module, args=("expectations.run",), daemon=True).start()
-    stage(data, source, as_of, load, options, canaries)
+    stage(data, source.get_secret_value(), as_of, load, options, canaries)
     judge(data, as_of, load)
     guard_boundary(data, load, canaries)
     return write_lake(data, as_of, load)
@@ -223,7 +227,7 @@ def run_ingest(layout: Layout, source: str, as_of: date, options: SourceOptions)
         forget_old(layout, datetime.now(UTC).date(), policy.quarantine_days)
         outcome, rows = "refused", {}
         try:
-            rows = ingest(str(layout.data), source, as_of.isoformat(), load, options)
+            rows = ingest(str(layout.data), SecretStr(source), as_of.isoformat(), load, options)
             outcome = "done"
         finally:
             audit.record(

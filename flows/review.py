@@ -23,7 +23,9 @@ def list_candidates(layout: Layout) -> str:
     lines = ["candidate,as_of,built_by,state"]
     for folder in sorted(path for path in layout.candidates.iterdir() if not path.name.startswith(".")):
         manifest = read_manifest(folder)
-        lines.append(",".join((folder.name, manifest["as_of"], manifest["built_by"], _state(layout, folder, manifest))))
+        lines.append(
+            ",".join((folder.name, manifest["as_of"], manifest["built_by"], state_of(layout, folder, manifest)))
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -48,7 +50,7 @@ def _sections(layout: Layout, folder: Path) -> list[Section]:
         "code version": inputs["code_version"],
         "policy version": inputs["release_policy_version"],
         "manifest SHA-256": manifest_digest(folder),
-        "state": _state(layout, folder, manifest),
+        "state": state_of(layout, folder, manifest),
     }
     figures = json.loads((folder / FIGURES_FILE).read_text("utf-8"))
     figures = {name.replace("_", " "): value for name, value in figures.items() if not isinstance(value, dict | list)}
@@ -75,7 +77,8 @@ def _last(layout: Layout) -> pl.DataFrame | None:
     return pl.read_parquet(path) if path.exists() else None
 
 
-def _state(layout: Layout, folder: Path, manifest: dict[str, Any]) -> str:
+def state_of(layout: Layout, folder: Path, manifest: dict[str, Any]) -> str:
+    """Where the decision on a candidate stands, in words."""
     made = read_decisions(folder)
     if (layout.published / folder.name).exists():
         return "published"

@@ -51,6 +51,32 @@ def publish_generated(layout: Layout, candidate: str) -> Path:
     return _publish(layout, folder, [], by="policy: generated data")
 
 
+def publish_approved(layout: Layout, candidate: str) -> Path:
+    """Publish a candidate that stewards approved, or finish what a killed process began; the release's folder.
+
+    A candidate is published once, however often this is asked for. Raises ApprovalMissing where the signatures are
+    not what policy asks for or a byte changed, UsageRefused where the candidate was rejected or returned.
+    """
+    folder = candidate_folder(layout, candidate)
+    with _locked(folder):
+        made, release = read_decisions(folder), layout.published / candidate
+        if ended := decisions.outcome(made):
+            raise UsageRefused(f"the candidate is decided: {ended}", "Build another: caregap release")
+        if release.is_dir():
+            verify_release(release)
+        elif not made or (left := lacking(folder)):
+            left = left if made else "a decision"
+            raise ApprovalMissing(
+                f"candidate {candidate} waits for {left}", f"caregap approve {candidate} --as NAME --reason TEXT"
+            )
+        else:
+            _publish(layout, folder, made, by=made[-1].statement.steward)
+        if candidate not in {one.get("release") for one in audit.entries(layout.audit, "publish")}:
+            by = made[-1].statement.steward if made else "policy: generated data"
+            audit.record(layout.audit, "publish", release=candidate, by=by, manifest_sha256=manifest_digest(release))
+    return release
+
+
 def decide(layout: Layout, candidate: str, decision: str, name: str, reason: str, key_file: Path | None) -> str:
     """Sign a decision on a candidate as it is; publish when policy is met; returns what came of it.
 

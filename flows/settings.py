@@ -3,11 +3,18 @@
 import os
 import sys
 from dataclasses import dataclass
+from fcntl import LOCK_NB, LOCK_SH, flock
 from pathlib import Path
 
 PASSPHRASES = ("CAREGAP_PASSPHRASE", "CAREGAP_PASSPHRASE_FILE")
-SECRETS = (*PASSPHRASES, "PGPASSWORD", "PGPASSFILE")
+SOURCE = "CAREGAP_SOURCE"
+"""Environment variable with the source that served loads read."""
+SECRETS = (*PASSPHRASES, "PGPASSWORD", "PGPASSFILE", SOURCE)
 """Environment variables that only the controller zone may have."""
+SERVED = "CAREGAP_SERVED"
+"""Environment variable by which a server's processes, and those that they start, are known."""
+PREFECT_DATABASE = "CAREGAP_PREFECT_DATABASE"
+"""Environment variable with the PostgreSQL address that the server keeps its runs in; without it, SQLite."""
 _taken: dict[str, str] = {}
 _prepared: list["Layout"] = []
 QUIET = {
@@ -110,6 +117,16 @@ class Layout:
         """Prefect's home: database, storage, logs."""
         return self.data / "prefect"
 
+    @property
+    def login(self) -> Path:
+        """Name and password of the server's pages and API, `name:password`."""
+        return self.prefect / "login"
+
+    @property
+    def served(self) -> Path:
+        """Held while a server is at work in this data folder; its content is the API's address."""
+        return self.prefect / "served"
+
     def create(self) -> None:
         """Make the folders; the controller's, Prefect's and the unprotected ones closed to others."""
         self.data.mkdir(parents=True, exist_ok=True)
@@ -144,7 +161,23 @@ def prepare(layout: Layout) -> None:
     os.environ.update(QUIET)
     os.environ["PREFECT_HOME"] = str(layout.prefect.resolve())
     os.environ["PREFECT_PROFILES_PATH"] = str((layout.prefect / "profiles.toml").resolve())
+    if "PREFECT_API_URL" not in os.environ and (api := api_at_work(layout)):
+        os.environ["PREFECT_API_URL"] = api
+        os.environ["PREFECT_API_AUTH_STRING"] = layout.login.read_text("utf-8").strip()
     _prepared.append(layout)
+
+
+def api_at_work(layout: Layout) -> str:
+    """Address of the API of the server that is at work in this data folder; empty where there is none."""
+    try:
+        with layout.served.open("rb") as file:
+            try:
+                flock(file, LOCK_SH | LOCK_NB)
+            except BlockingIOError:
+                return file.read().decode().strip()
+    except FileNotFoundError:
+        pass
+    return ""
 
 
 def take_secrets() -> dict[str, str]:

@@ -22,7 +22,7 @@ from deltalake import DeltaTable, Schema
 from deltalake.transaction import AddAction, CommitProperties
 
 from flows.settings import Layout
-from schemas.errors import SourceRefused, UsageRefused
+from schemas.errors import Busy, SourceRefused
 from schemas.tables import TABLES
 
 AREA_ARROW = pa.schema(
@@ -60,7 +60,7 @@ class Snapshot:
 
 @contextlib.contextmanager
 def exclusive(layout: Layout) -> Iterator[None]:
-    """Let one load at a time work in a data folder; raises UsageRefused where another is at work."""
+    """Let one load at a time work in a data folder; raises Busy where another is at work."""
     with (layout.data / "controller" / ".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -69,7 +69,7 @@ def exclusive(layout: Layout) -> Iterator[None]:
         else:
             busy = False
         if busy:
-            raise UsageRefused("another load is at work in this data folder", "Wait until it has finished")
+            raise Busy("another load is at work in this data folder", "Wait until it has finished")
         yield
 
 

@@ -8,13 +8,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.server.api.server import SubprocessASGIServer
 
-from flows.guard import ZoneFailed, guarded
+from flows.guard import Failure, ZoneFailed, guarded
+from schemas.errors import Busy, SourceRefused
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,14 +31,31 @@ def zone_flow(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
-def zone_task(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Make a Prefect task that stores and caches nothing and lets no value out in an error."""
+def zone_task(name: str, again_after: Sequence[float] = ()) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a Prefect task that stores and caches nothing and lets no value out in an error.
+
+    `again_after`: the seconds to wait before each new try, where what failed may go right the next time.
+    """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        made = task(name=name, persist_result=False, cache_policy=NO_CACHE, log_prints=False)(guarded(function))
+        made = task(
+            name=name,
+            persist_result=False,
+            cache_policy=NO_CACHE,
+            log_prints=False,
+            retries=len(again_after),
+            retry_delay_seconds=list(again_after) or 0,
+            retry_condition_fn=_may_pass,
+        )(guarded(function))
         return cast("Callable[P, R]", made)
 
     return decorate
+
+
+def _may_pass(task: Any, task_run: Any, state: Any) -> bool:
+    """Whether a failure may be gone by the next try: a source or lock that is busy, a disk or network; no refusal."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, Busy | Failure | SourceRefused)
 
 
 def shared_api() -> str:

@@ -37,6 +37,10 @@ class UsageRefused(Refusal):
     exit_code = 2
 
 
+class Busy(UsageRefused):
+    """Another process is at the same work; it is possible later."""
+
+
 class SourceRefused(Refusal):
     """The source cannot be read as the tables it should hold."""
 

@@ -1,0 +1,100 @@
+"""What the processes of a server run: `python -m flows.process server | worker | flow ...`. Not for people."""
+
+import contextlib
+import ctypes
+import signal
+import sys
+import warnings
+from pathlib import Path
+from typing import NoReturn
+
+_PARENT_DEATH_SIGNAL = 1
+
+
+def main() -> NoReturn:
+    """Run what the words ask for; the exit code is that of a refusal, or 1."""
+    from schemas.errors import Refusal
+
+    what, *words = sys.argv[1:]
+    code = 0
+    try:
+        if what == "server":
+            end_with_parent(signal.SIGTERM)
+            run_server(*words)
+        elif what == "worker":
+            end_with_parent(signal.SIGTERM)
+            run_worker(*words)
+        elif what == "flow":
+            end_with_parent(signal.SIGKILL)
+            run_flow(*words)
+        else:
+            code = 2
+    except Refusal as refusal:
+        sys.stderr.write(f"caregap: {refusal}\n")
+        code = refusal.exit_code
+    sys.exit(code)
+
+
+def end_with_parent(sent: signal.Signals) -> None:
+    """Have Linux send a signal to this process when the one that started it ends, however that ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, sent)
+
+
+def run_server(port: str) -> None:
+    """Prefect's API and pages, on loopback alone."""
+    import uvicorn
+
+    uvicorn.run(
+        "prefect.server.api.server:create_app",
+        factory=True,
+        host="127.0.0.1",
+        port=int(port),
+        log_level="error",
+        lifespan="on",
+        timeout_graceful_shutdown=3,
+    )
+
+
+def run_worker(zone: str, schedules: str) -> None:
+    """Tell the server which flows the zone has, and run them as they are asked for, one at a time or few."""
+    import asyncio
+
+    from flows.deployments import deploy, flows_of
+
+    deploy(zone, flows_of(zone), Path(schedules))
+    warnings.filterwarnings("ignore", "Type 'ZoneWorker'", UserWarning)  # it takes the place of Prefect's own, as meant
+    from flows.worker import ZoneWorker
+
+    async def work() -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - for the type checker
+        for sent in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(sent, task.cancel)
+        worker = ZoneWorker(work_pool_name=zone, name=zone, create_pool_if_not_found=False)
+        with contextlib.suppress(asyncio.CancelledError):
+            await worker.start(printer=lambda *_: None)
+
+    asyncio.run(work())
+
+
+def run_flow(zone: str, name: str, flow_run_id: str) -> None:
+    """Run one of the zone's own flows, with the parameters of the flow run, and end with what came of it."""
+    from uuid import UUID
+
+    from prefect.engine import handle_engine_signals
+    from prefect.flow_engine import load_flow_run
+    from prefect.flow_engine import run_flow as run
+
+    from flows.deployments import flows_of
+    from schemas.errors import UsageRefused
+
+    flows = flows_of(zone)
+    if name not in flows:
+        raise UsageRefused("the zone has no such flow", f"It has {', '.join(flows)}")
+    with handle_engine_signals(UUID(flow_run_id)):
+        run(flows[name], flow_run=load_flow_run(UUID(flow_run_id)))
+
+
+if __name__ == "__main__":
+    main()

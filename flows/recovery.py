@@ -1,0 +1,99 @@
+"""What becomes of runs whose process was killed: they go on, a few times, and nothing stays "running" for ever.
+
+Every flow is made to be run again: a load replaces the lake as a whole, counts with a candidate get no second one, and
+a candidate is published once.
+"""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterDeploymentId,
+    FlowRunFilterParentFlowRunId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.states import Cancelled, Crashed, Scheduled
+
+MOST_STARTS = 5
+"""A run that was killed so often is not started once more: something is wrong with the machine or the run."""
+_KILLED = "Its process was killed. What it had not finished is as it was before."
+_AT_WORK = (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
+
+
+def starts(client: SyncPrefectClient, flow_run_id: UUID) -> int:
+    """How often a worker took a run up: also a process that ended before the run counted as running was started."""
+    return sum(state.name == "Pending" for state in client.read_flow_run_states(flow_run_id))
+
+
+def continue_killed(client: SyncPrefectClient, zone: str, given_up: set[UUID], *, none_at_work: bool) -> int:
+    """Have a zone's killed runs started again; returns how many.
+
+    `none_at_work`: no process of the zone is there, so what counts as running was killed with its worker. A run that
+    was started too often is put into `given_up` and left as crashed.
+    """
+    kinds = (StateType.CRASHED, *(_AT_WORK if none_at_work else ()))
+    again = 0
+    for run in _runs_of(client, zone, kinds):
+        assert run.state is not None  # noqa: S101 - for the type checker
+        if run.id in given_up:
+            continue
+        if run.state.type == StateType.CANCELLING:
+            client.set_flow_run_state(run.id, Cancelled(), force=True)
+            continue
+        if run.state.type != StateType.CRASHED:
+            client.set_flow_run_state(run.id, Crashed(message=_KILLED))
+        _end_parts(client, run.id)
+        if starts(client, run.id) >= MOST_STARTS:
+            given_up.add(run.id)
+            continue
+        client.set_flow_run_state(run.id, Scheduled(name="AwaitingRetry", message="It goes on after it was killed."))
+        again += 1
+    return again
+
+
+def skip_missed(client: SyncPrefectClient, zone: str) -> int:
+    """Of each flow's scheduled runs that fell due while no server was up, keep the last; returns how many are skipped.
+
+    A load or a count at a later date does what the missed ones would have done.
+    """
+    due = [
+        run
+        for run in _runs_of(client, zone, (StateType.SCHEDULED,))
+        if run.auto_scheduled and run.expected_start_time and run.expected_start_time < datetime.now(UTC)
+    ]
+    last: dict[UUID | None, FlowRun] = {}
+    for run in sorted(due, key=lambda run: str(run.expected_start_time)):
+        if missed := last.get(run.deployment_id):
+            client.set_flow_run_state(missed.id, Cancelled(message="Missed; a later run stands in for it."), force=True)
+        last[run.deployment_id] = run
+    return len(due) - len(last)
+
+
+def _runs_of(client: SyncPrefectClient, zone: str, kinds: tuple[StateType, ...]) -> list[FlowRun]:
+    """Runs of a zone's deployments in a state of some kinds."""
+    return client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(kinds))),
+            deployment_id=FlowRunFilterDeploymentId(is_null_=False),
+        ),
+        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[zone])),
+    )
+
+
+def _end_parts(client: SyncPrefectClient, flow_run_id: UUID) -> None:
+    """Let the flows within a killed one count as crashed too; steps that are runs of their own live on."""
+    within = client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[flow_run_id]),
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])),
+            deployment_id=FlowRunFilterDeploymentId(is_null_=True),
+        )
+    )
+    for run in within:
+        client.set_flow_run_state(run.id, Crashed(message=_KILLED))

@@ -1,0 +1,84 @@
+"""The commands of the server: serve, trigger, status; their words, and what each does."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from flows.settings import PASSPHRASES, PREFECT_DATABASE, SOURCE, Layout, prepare, take_secrets
+
+FLOWS = ("ingest", "analyse", "release", "publish", "run")
+
+
+class _Command(Protocol):
+    def __call__(
+        self, name: str, function: Callable[[argparse.Namespace, Layout], None], what: str
+    ) -> argparse.ArgumentParser: ...
+
+
+def words(command: _Command, source: Callable[..., None], day: Callable[[str], Any]) -> None:
+    """Add the server's commands to the command line."""
+    made = command("serve", serve, "Run the server on this machine: pages, API, scheduled flows. Ctrl-C stops it.")
+    source(made, required=False)
+    made.add_argument("--port", type=int, default=4200, metavar="N", help="on 127.0.0.1 (4200)")
+    made.add_argument("--schedules", type=Path, metavar="FILE", help="when the flows run; see flows/schedules.toml")
+
+    made = command("trigger", trigger, "Have the server run a flow now.")
+    made.add_argument("flow", choices=FLOWS)
+    made.add_argument("--as-of", type=day, metavar="DATE", help="the date asked for; else the flow's own choice")
+    made.add_argument("--months", type=int, metavar="N", help="analyse, release, run: how many month-ends")
+    made.add_argument("--candidate", metavar="CANDIDATE", help="publish: which")
+    made.add_argument("--increment", action="store_true", default=None, help="ingest, run: only what changed")
+    made.add_argument("--dry-run", action="store_true", default=None, help="ingest, run: only tell what would be read")
+    made.add_argument("--wait", action="store_true", help="until it has ended; the exit code tells how")
+
+    command("status", status, "What is in the data folder, what waits, what a crash left, and what to do next.")
+
+
+def serve(given: argparse.Namespace, layout: Layout) -> None:
+    """Run the server."""
+    source = os.environ.pop(SOURCE, "") or given.source or ""
+    database = os.environ.pop(PREFECT_DATABASE, "")
+    take_secrets()
+    prepare(layout)
+    secrets = {}
+    if source:
+        from flows.source_text import source_to_text
+        from flows.sources import SourceOptions, kind_of, without_password
+
+        kind_of(source)
+        options = SourceOptions(given.areas, given.area_map, given.years, given.seed)
+        secrets = {SOURCE: source_to_text(without_password(source), options)}
+    from flows.deployments import SCHEDULES, read_schedules
+    from flows.serve import serve
+
+    schedules, secrets = given.schedules or SCHEDULES, {**take_secrets(), **secrets}
+    read_schedules(schedules)
+    if not source:
+        _say("There is no source: a load will be refused. Give --source SRC")
+    if layout.keyring.exists() and not layout.passphrase.exists() and not set(PASSPHRASES) & set(secrets):
+        _say("There is no passphrase: a load will be refused. Set CAREGAP_PASSPHRASE_FILE")
+    serve(layout, given.port, schedules, secrets, database, _say)
+
+
+def trigger(given: argparse.Namespace, layout: Layout) -> None:
+    """Have the server run a flow."""
+    prepare(layout)
+    from flows.trigger import trigger
+
+    named = {name: getattr(given, name) for name in ("as_of", "months", "candidate", "increment", "dry_run")}
+    _say(trigger(given.flow, {name: value for name, value in named.items() if value is not None}, wait=given.wait))
+
+
+def status(given: argparse.Namespace, layout: Layout) -> None:
+    """Tell where everything stands."""
+    from flows.status import status
+
+    _say(status(layout))
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()

@@ -1,0 +1,51 @@
+"""Asking the server for a run from the command line."""
+
+import time
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.settings import PREFECT_API_URL
+
+from flows.deployments import DEPLOYMENT, reason_of
+from flows.guard import ZoneFailed
+from schemas.errors import UsageRefused
+
+
+def trigger(flow: str, parameters: Mapping[str, Any], *, wait: bool) -> str:
+    """Ask for a run of a flow; returns what came of it, for a terminal.
+
+    Raises UsageRefused where no server is at work or it refuses the parameters; ZoneFailed where the run was waited
+    for and did not succeed.
+    """
+    if not PREFECT_API_URL.value():
+        raise UsageRefused("no server is at work in this data folder", "Start one: caregap serve")
+    given = {name: value.isoformat() if isinstance(value, date) else value for name, value in parameters.items()}
+    with get_client(sync_client=True) as client:
+        asked = _ask(client, flow, given)
+        page = f"{str(client.api_url).rstrip('/').removesuffix('/api')}/runs/flow-run/{asked.id}"
+        if not wait:
+            return f"Asked for {flow}: {asked.name}\n{page}"
+        while asked.state is None or not (asked.state.is_final() or asked.state.is_paused()):
+            time.sleep(1)
+            asked = client.read_flow_run(asked.id)
+    if not asked.state.is_completed():
+        raise ZoneFailed(1)
+    return f"{flow}: {asked.state.name}. {asked.state.message or ''}".rstrip() + f"\n{page}"
+
+
+def _ask(client: SyncPrefectClient, flow: str, given: Mapping[str, Any]) -> FlowRun:
+    try:
+        deployment = client.read_deployment_by_name(f"{flow}/{DEPLOYMENT}")
+        return client.create_flow_run_from_deployment(deployment.id, parameters=dict(given))
+    except ObjectNotFound:
+        reason = "the server does not have this flow yet"
+    except PrefectHTTPStatusError as error:
+        reason = reason_of(error)
+    except httpx.HTTPError:
+        reason = "the server does not answer"
+    raise UsageRefused(f"the run was not started: {reason}", "caregap trigger --help tells the parameters")
