@@ -12,6 +12,7 @@ import polars as pl
 from flows import audit
 from flows.counted import read_counts
 from flows.evidence import forget_evidence, write_coverage
+from flows.notices import told
 from flows.settings import Layout
 from flows.storage import lake_files, read_snapshot, replace_folder, replace_json
 from flows.version import code_version
@@ -91,7 +92,8 @@ def run_analyse(layout: Layout, as_of: date, months: int) -> int:
     policy = load_policy().in_force(datetime.now(UTC).date())
     outcome, counts = "refused", 0
     try:
-        counts = analyse(str(layout.data), as_of.isoformat(), months)
+        with told(layout, "analyse", as_of.isoformat()):
+            counts = analyse(str(layout.data), as_of.isoformat(), months)
         outcome = "done"
     finally:
         audit.record(

@@ -248,6 +248,17 @@ def _parser() -> argparse.ArgumentParser:
     verified.add_argument("--head", metavar="HASH", help="a head that was noted earlier; its entry must be there")
 
     made = command(
+        "notices", commands.notices, "List notices, send those that wait, or try the channels of the policy."
+    )
+    actions = made.add_subparsers(dest="action", required=True, metavar="list | send | test")
+    for name, what in (
+        ("list", "every notice, as CSV"),
+        ("send", "try again what could not be sent"),
+        ("test", "send a test to every channel"),
+    ):
+        actions.add_parser(name, parents=[common], help=what)
+
+    made = command(
         "quarantine", commands.quarantine, "List rejected rows by reason, or show a load's. For the controller alone."
     )
     made.add_argument("--load", metavar="LOAD", help="show the rows of this load; needs the key")

@@ -222,6 +222,14 @@ def audit_log(given: argparse.Namespace, layout: Layout) -> None:
     _print(f"The audit log is whole: {count:,} entries. Note its head elsewhere: {audit.head_of(layout.audit)}")
 
 
+def notices(given: argparse.Namespace, layout: Layout) -> None:
+    """List notices, or send them."""
+    layout.create()
+    from flows.notices import listed, send_waiting
+
+    _write(listed(layout) if given.action == "list" else send_waiting(layout, test=given.action == "test"))
+
+
 def quarantine(given: argparse.Namespace, layout: Layout) -> None:
     """List rejected rows by reason, or show them."""
     layout.create()

@@ -19,6 +19,7 @@ from expectations.profile import profile
 from flows import audit
 from flows.batches import add_all
 from flows.increment import forget_memories, intake, judge_delta, memory_file, open_base, resolutions, with_waiting
+from flows.notices import told
 from flows.passphrase import epoch_in_use, open_keyring
 from flows.progress import progress
 from flows.quarantine import forget_old
@@ -218,7 +219,7 @@ def run_ingest(layout: Layout, source: str, as_of: date, options: SourceOptions)
     policy = load_policy().in_force(datetime.now(UTC).date(), crossing=True)
     check_resolutions(policy, kind, load_indicators().values(), select_text)
     load = f"{as_of:%Y%m%d}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
-    with exclusive(layout):
+    with told(layout, "ingest", load), exclusive(layout):
         _sweep(layout)
         forget_old(layout, datetime.now(UTC).date(), policy.quarantine_days)
         outcome, rows = "refused", {}
