@@ -13,6 +13,7 @@ from flows import audit
 from flows.counted import read_counts
 from flows.evidence import forget_evidence, write_coverage
 from flows.notices import told
+from flows.quality import keep_counted
 from flows.settings import Layout
 from flows.storage import lake_files, read_snapshot, replace_folder, replace_json
 from flows.version import code_version
@@ -64,6 +65,7 @@ def count(data: str, as_of: str, months: int) -> int:
         },
     )
     replace_folder(beside, target)
+    keep_counted(layout, snapshot, date.fromisoformat(as_of), areas, policy)
     return counted.height
 
 
