@@ -1,8 +1,8 @@
 """The checks: those that follow from `schemas.tables`, and those of rules.toml that somebody has thought out."""
 
 import tomllib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from importlib.resources import files
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from expectations.profile import figure_names
 from schemas.errors import UsageRefused
+from schemas.labels import LANGUAGES, load_section
 from schemas.table import PERSON_NUMBER, Kind, Table
 from schemas.tables import TABLES
 
@@ -19,7 +20,7 @@ class Check:
     """Limits of one figure of a table's profile.
 
     `severity` is `fail` where the run must stop. `reason` says why the limit is what it is. Where the figure is a share
-    made of no more than `tolerate` rows, it is not judged.
+    made of no more than `tolerate` rows, it is not judged. `texts` has `reason` and `next_step` in other languages.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Check:
     reason: str
     next_step: str
     tolerate: int = 0
+    texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
 
     @property
     def threshold(self) -> str:
@@ -68,6 +70,8 @@ def load_rules(path: Path | None = None) -> tuple[Check, ...]:
 
 
 def _declared(table: Table) -> Iterator[Check]:
+    words = {language: load_section(language, "quality") for language in LANGUAGES}
+
     def never(figure: str, reason: str) -> Check:
         column = figure.rpartition(".")[0] or None
         return Check(
@@ -79,31 +83,39 @@ def _declared(table: Table) -> Iterator[Check]:
             maximum=0,
             severity="fail",
             owner="data engineering",
-            reason=f"{reason}; the controller quarantines what is not so.",
-            next_step="Find why the controller let it through; nothing was written to the lake",
+            reason=words["en"][f"declared_{reason}"],
+            next_step=words["en"]["declared_next"],
+            texts={
+                language: {"reason": own[f"declared_{reason}"], "next_step": own["declared_next"]}
+                for language, own in words.items()
+                if language != "en"
+            },
         )
 
     for name in (PERSON_NUMBER, *(["pseudonym"] if table.name == "person" else [])):
-        yield never(f"{name}.null_count", "Every row belongs to a person")
+        yield never(f"{name}.null_count", "person")
         if table.name == "person":
-            yield never(f"{name}.repeated_count", "A person has one row")
+            yield never(f"{name}.repeated_count", "once")
     if table.name != "person":
-        yield never("orphan_count", "Every row belongs to a row of person")
+        yield never("orphan_count", "orphan")
     for column in table.platform_columns:
         if column.required:
-            yield never(f"{column.name}.null_count", "The column is declared required")
+            yield never(f"{column.name}.null_count", "required")
         if column.terms:
-            yield never(f"{column.name}.not_a_term_count", "The column's terms are declared and closed")
+            yield never(f"{column.name}.not_a_term_count", "terms")
         if column.minimum is not None or column.maximum is not None:
-            yield never(f"{column.name}.out_of_range_count", "The column's range is declared")
+            yield never(f"{column.name}.out_of_range_count", "range")
         if column.kind is Kind.DECIMAL:
-            yield never(f"{column.name}.not_finite_count", "A number that is none compares wrongly")
+            yield never(f"{column.name}.not_finite_count", "finite")
         if column.kind is Kind.DATE and not column.may_be_future:
-            yield never(f"{column.name}.in_future_count", "The date is not declared as one that may lie ahead")
+            yield never(f"{column.name}.in_future_count", "future")
 
 
 _NEEDED = {"figure": str, "tables": list, "severity": str, "owner": str, "reason": str, "next_step": str}
 _OPTIONAL = {"minimum": (int, float), "maximum": (int, float), "tolerate": (int,)}
+
+
+_TRANSLATED = tuple(language for language in LANGUAGES if language != "en")
 
 
 def _written(rule: dict[str, Any], place: int) -> Iterator[Check]:
@@ -125,6 +137,7 @@ def _written(rule: dict[str, Any], place: int) -> Iterator[Check]:
                 reason=rule["reason"],
                 next_step=rule["next_step"],
                 tolerate=rule.get("tolerate", 0),
+                texts={language: rule[language] for language in _TRANSLATED if language in rule},
             )
 
 
@@ -137,8 +150,15 @@ def _mistake(rule: dict[str, Any]) -> str | None:
     for name, kind in _NEEDED.items():
         if not isinstance(rule.get(name), kind) or not rule[name]:
             return f"{name} is missing or of a wrong type"
+    for language in _TRANSLATED:
+        texts = rule.get(language, {"reason": "-", "next_step": "-"})
+        whole = isinstance(texts, dict) and set(texts) == {"reason", "next_step"}
+        if not whole or not all(isinstance(text, str) and text for text in texts.values()):
+            return f"{language} must hold reason and next_step"
     for name, value in rule.items():
-        if name not in _NEEDED and (not isinstance(value, _OPTIONAL.get(name, ())) or isinstance(value, bool)):
+        if name not in (*_NEEDED, *_TRANSLATED) and (
+            not isinstance(value, _OPTIONAL.get(name, ())) or isinstance(value, bool)
+        ):
             return f"{name} is of a wrong type or not a word of a rule"
     if rule["severity"] not in ("fail", "warn"):
         return "severity is neither fail nor warn"

@@ -12,6 +12,8 @@ import polars as pl
 from flows import audit
 from flows.counted import read_counts
 from flows.evidence import forget_evidence, write_coverage
+from flows.notices import told
+from flows.quality import keep_counted
 from flows.settings import Layout
 from flows.storage import lake_files, read_snapshot, replace_folder, replace_json
 from flows.version import code_version
@@ -63,6 +65,7 @@ def count(data: str, as_of: str, months: int) -> int:
         },
     )
     replace_folder(beside, target)
+    keep_counted(layout, snapshot, date.fromisoformat(as_of), areas, policy)
     return counted.height
 
 
@@ -91,7 +94,8 @@ def run_analyse(layout: Layout, as_of: date, months: int) -> int:
     policy = load_policy().in_force(datetime.now(UTC).date())
     outcome, counts = "refused", 0
     try:
-        counts = analyse(str(layout.data), as_of.isoformat(), months)
+        with told(layout, "analyse", as_of.isoformat()):
+            counts = analyse(str(layout.data), as_of.isoformat(), months)
         outcome = "done"
     finally:
         audit.record(

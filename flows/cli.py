@@ -262,6 +262,24 @@ def _parser() -> argparse.ArgumentParser:
     verified.add_argument("--head", metavar="HASH", help="a head that was noted earlier; its entry must be there")
 
     made = command(
+        "notices", commands.notices, "List notices, send those that wait, or try the channels of the policy."
+    )
+    actions = made.add_subparsers(dest="action", required=True, metavar="list | send | test")
+    for name, what in (
+        ("list", "every notice, as CSV"),
+        ("send", "try again what could not be sent"),
+        ("test", "send a test to every channel"),
+    ):
+        actions.add_parser(name, parents=[common], help=what)
+
+    made = command("quality", commands.quality, "What the checks of each load said; pages for data stewards.")
+    actions = made.add_subparsers(dest="action", required=True, metavar="list | show [LOAD] | build")
+    actions.add_parser("list", parents=[common], help="every load, as CSV")
+    shown = actions.add_parser("show", parents=[common], help="what did not pass and what to do, and where the page is")
+    shown.add_argument("load", nargs="?", metavar="LOAD", help="the latest where it is left out")
+    actions.add_parser("build", parents=[common], help="make every page anew")
+
+    made = command(
         "quarantine", commands.quarantine, "List rejected rows by reason, or show a load's. For the controller alone."
     )
     made.add_argument("--load", metavar="LOAD", help="show the rows of this load; needs the key")

@@ -235,6 +235,25 @@ def audit_log(given: argparse.Namespace, layout: Layout) -> None:
     _print(f"The audit log is whole: {count:,} entries. Note its head elsewhere: {audit.head_of(layout.audit)}")
 
 
+def quality(given: argparse.Namespace, layout: Layout) -> None:
+    """List the loads, show what one's checks said, or make the pages anew."""
+    layout.create()
+    from flows.quality import build, listed, show
+
+    if given.action == "list":
+        _write(listed(layout))
+    else:
+        _print(show(layout, given.load) if given.action == "show" else str(build(layout)))
+
+
+def notices(given: argparse.Namespace, layout: Layout) -> None:
+    """List notices, or send them."""
+    layout.create()
+    from flows.notices import listed, send_waiting
+
+    _write(listed(layout) if given.action == "list" else send_waiting(layout, test=given.action == "test"))
+
+
 def quarantine(given: argparse.Namespace, layout: Layout) -> None:
     """List rejected rows by reason, or show them."""
     layout.create()

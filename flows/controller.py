@@ -20,8 +20,10 @@ from expectations.profile import profile
 from flows import audit
 from flows.batches import add_all
 from flows.increment import forget_memories, intake, judge_delta, memory_file, open_base, resolutions, with_waiting
+from flows.notices import told
 from flows.passphrase import epoch_in_use, open_keyring
 from flows.progress import progress
+from flows.quality import keep_checks, recorded
 from flows.quarantine import forget_old
 from flows.settings import Layout
 from flows.sources import SourceOptions, described, kind_of, open_source
@@ -155,6 +157,7 @@ def judge(data: str, as_of: str, load: str) -> int:
         judge_delta(profiles, staged["tallies"], staged["intake"])
     results = run_suites(profiles)
     append_history(layout.quality / "history.parquet", results, run_id=load, as_of=date.fromisoformat(as_of))
+    keep_checks(layout, load, as_of, staged, profiles)
     gate(results)
     return len(results)
 
@@ -222,7 +225,11 @@ def run_ingest(layout: Layout, source: str, as_of: date, options: SourceOptions)
     policy = load_policy().in_force(datetime.now(UTC).date(), crossing=True)
     check_resolutions(policy, kind, load_indicators().values(), select_text)
     load = f"{as_of:%Y%m%d}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
-    with exclusive(layout):
+    with (
+        told(layout, "ingest", load),
+        exclusive(layout),
+        recorded(layout, load, as_of, kind, increment=options.increment),
+    ):
         _sweep(layout)
         forget_old(layout, datetime.now(UTC).date(), policy.quarantine_days)
         outcome, rows = "refused", {}

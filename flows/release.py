@@ -1,5 +1,6 @@
 """The release zone's flow: protect the counts, attack the result, build a candidate; publish what was approved."""
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ import polars as pl
 
 from flows import audit
 from flows.counted import read_counts
+from flows.notices import announce, told
 from flows.protection import attack_release, must_hold, protect_with
 from flows.settings import Layout
 from flows.version import code_version
@@ -130,7 +132,8 @@ def run_release(layout: Layout, as_of: date, months: int = 1) -> tuple[Path, str
     release_id = _next_id(layout, as_of)
     outcome, certificate = "refused", {}
     try:
-        certificate = release_flow(str(layout.data), as_of.isoformat(), months, release_id)
+        with told(layout, "release", release_id):
+            certificate = release_flow(str(layout.data), as_of.isoformat(), months, release_id)
         outcome = "done"
     finally:
         audit.record(
@@ -144,6 +147,9 @@ def run_release(layout: Layout, as_of: date, months: int = 1) -> tuple[Path, str
             manifest_sha256=manifest_digest(layout.candidates / release_id) if outcome == "done" else "",
             outcome=outcome,
         )
+    manifest = json.loads((layout.candidates / release_id / MANIFEST).read_text("utf-8"))
+    if not manifest["generated"]:  # nobody's data are published without a decision
+        announce(layout, "decision_waiting", "release", release_id)
     return layout.candidates / release_id, describe(certificate)
 
 

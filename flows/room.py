@@ -13,6 +13,7 @@ import polars as pl
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from flows import audit
+from flows.notices import announce
 from flows.release import manifest_digest, population
 from flows.settings import Layout
 from flows.signing import load_key
@@ -210,6 +211,7 @@ def _publish(layout: Layout, folder: Path, made: list[Decision], by: str) -> Pat
     _remember(layout, folder, approved_table(folder, digest))
     published = publish(folder, layout.published, digest, decisions.to_json(made))
     audit.record(layout.audit, "publish", release=folder.name, by=by, manifest_sha256=digest)
+    announce(layout, "published", "publish", folder.name)
     return published / page_name("fi")
 
 

@@ -88,6 +88,11 @@ class Layout:
         return self.quality / "coverage.parquet"
 
     @property
+    def notices(self) -> Path:
+        """Notices that wait to be sent, and those that were; fixed words without figures."""
+        return self.data / "platform" / "notices"
+
+    @property
     def evidence(self) -> Path:
         """Why gaps are open, person by person; there only on request and until the next analysis."""
         return self.data / "platform" / "evidence"

@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
+from schemas.channels import Channel, read_channels
 from schemas.errors import PolicyRefused
 from schemas.inventory import Approval, check_assessments, read_inventory
 from schemas.residency import Residency, read_residency
@@ -54,6 +55,14 @@ class SourcePolicy:
 
 
 @dataclass(frozen=True)
+class QualityPages:
+    """What the quality pages show: a district's share where it hides at least `least_persons`; the trend's length."""
+
+    least_persons: int
+    trend_runs: int
+
+
+@dataclass(frozen=True)
 class Policy:
     """policy.toml as checked values; `version` is the SHA-256 of its text."""
 
@@ -70,6 +79,8 @@ class Policy:
     sources: dict[str, SourcePolicy]
     inventory: Mapping[str, Mapping[str, Approval]]
     stewards: tuple[Steward, ...]
+    channels: tuple[Channel, ...]
+    quality_pages: QualityPages
 
     @property
     def age_bands(self) -> tuple[str, ...]:
@@ -140,6 +151,8 @@ def _policy(raw: dict[str, Any], version: str) -> Policy:
         sources=_sources(_section(raw, "source"), generalise),
         inventory=inventory,
         stewards=read_stewards(raw),
+        channels=read_channels(raw),
+        quality_pages=_quality_pages(_section(raw, "quality_pages")),
     )
 
 
@@ -177,6 +190,10 @@ def _singling_out(section: dict[str, Any]) -> SinglingOut:
     if not isinstance(limit, float) or not 0 < limit <= 1:
         raise PolicyRefused("policy.toml: singling_out.limit must be a share above 0 and at most 1.0", "Correct it")
     return SinglingOut(_whole(section, "group_size", 2), limit, _whole(section, "from_persons", 0))
+
+
+def _quality_pages(section: dict[str, Any]) -> QualityPages:
+    return QualityPages(_whole(section, "least_persons", 2), _whole(section, "trend_runs", 2))
 
 
 def _section(raw: dict[str, Any], name: str) -> dict[str, Any]:

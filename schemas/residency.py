@@ -40,13 +40,10 @@ class Residency:
 
     def check(self, today: date) -> None:
         """Raise PolicyRefused where a place lies outside the EU/EEA and no exception for it holds today."""
-        for place, region in self.places.items():
-            if region in EEA:
+        for place in self.places:
+            if self.allows(place, today):
                 continue
-            excepted = [one for one in self.exceptions if (one.place, one.region) == (place, region)]
-            if any(today <= one.until for one in excepted):
-                continue
-            if excepted:
+            if self._excepted(place):
                 raise PolicyRefused(
                     f"policy.toml: the exception that lets {place} lie outside the EU/EEA has ended",
                     "Move it, or have a new decision taken",
@@ -55,6 +52,13 @@ class Residency:
                 f"policy.toml: the region of {place} is outside the EU/EEA",
                 "Move it, or add a [[residency.exception]] with decision, reason and end date",
             )
+
+    def allows(self, place: str, today: date) -> bool:
+        """Whether a place lies in the EU/EEA, or an exception for it holds today."""
+        return self.places[place] in EEA or any(today <= one.until for one in self._excepted(place))
+
+    def _excepted(self, place: str) -> list[ResidencyException]:
+        return [one for one in self.exceptions if (one.place, one.region) == (place, self.places[place])]
 
 
 def read_residency(raw: Mapping[str, Any]) -> Residency:
@@ -68,7 +72,10 @@ def read_residency(raw: Mapping[str, Any]) -> Residency:
         )
     places = {f"storage.{part}": section.get(part) for part in STORAGE}
     for kind in ("source", "channel"):
-        places |= {f"{kind}.{name}": terms.get("region") for name, terms in raw.get(kind, {}).items()}
+        named = raw.get(kind, {})
+        if not isinstance(named, dict) or not all(isinstance(terms, dict) for terms in named.values()):
+            raise PolicyRefused(f"policy.toml: each {kind} is a section of its own", f"Write it as [{kind}.NAME]")
+        places |= {f"{kind}.{name}": terms.get("region") for name, terms in named.items()}
     return Residency(
         {place: _region(place, region) for place, region in places.items()},
         tuple(_exception(one, places) for one in section.get("exception", [])),

@@ -85,11 +85,12 @@ def test_a_place_outside_the_eea_is_refused_and_an_exception_holds_through_its_l
 
 
 def test_a_channel_has_a_region_too(changed) -> None:  # type: ignore[no-untyped-def]
-    changed(added='\n[channel.mail]\nregion = "SE"\n').in_force(TODAY)
-    with pytest.raises(PolicyRefused, match=re.escape("channel.mail")):
-        changed(added='\n[channel.mail]\nregion = "US"\n').in_force(TODAY)
-    with pytest.raises(PolicyRefused, match=re.escape("channel.mail")):
-        changed(added='\n[channel.mail]\naddress = "x"\n')
+    text = '\n[channel.mail]\nkind = "webhook"\npurpose = "tests"\nurl = "https://example.org/"\n'
+    changed(added=f'{text}region = "SE"\n').in_force(TODAY)
+    with pytest.raises(PolicyRefused, match=re.escape("region of channel.mail is outside")):
+        changed(added=f'{text}region = "US"\n').in_force(TODAY)
+    with pytest.raises(PolicyRefused, match=re.escape("region of channel.mail is missing")):
+        changed(added=text)
 
 
 @pytest.mark.parametrize("lost", ["decision", "reason", "until", "place"])

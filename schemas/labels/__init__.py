@@ -12,3 +12,10 @@ def load_labels(language: str) -> dict[str, str]:
     text = files(__name__).joinpath(f"{language}.toml").read_text("utf-8")
     labels: dict[str, str] = tomllib.loads(text)
     return labels
+
+
+def load_section(language: str, section: str) -> dict[str, str]:
+    """Words of something other than the published pages, from the folder of that name: "quality" or "notices"."""
+    text = files(__name__).joinpath(section, f"{language}.toml").read_text("utf-8")
+    labels: dict[str, str] = tomllib.loads(text)
+    return labels

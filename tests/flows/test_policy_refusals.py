@@ -38,7 +38,10 @@ def edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
 CASES: dict[str, tuple[str, str, str, int, str]] = {
     "a storage target outside the EEA": ('platform = "FI"', 'platform = "US"', "", 15, "storage.platform"),
     "a source outside the EEA": ('[source.feed]\nregion = "FI"', '[source.feed]\nregion = "GB"', "", 15, "source.feed"),
-    "a channel outside the EEA": ("", "", '\n[channel.mail]\nregion = "US"\n', 15, "channel.mail"),
+    "a channel outside the EEA": (
+        "", "", '\n[channel.hook]\nkind = "webhook"\npurpose = "p"\nurl = "https://example.org/"\nregion = "US"\n',
+        15, "region of channel.hook is outside",
+    ),
     "an exception that has ended": (
         'release = "FI"', 'release = "US"', EXCEPTION.format(until="2026-01-31"), 15, "has ended"
     ),
