@@ -56,6 +56,11 @@ class Exclusion:
     label: Mapping[str, str]
     when: Clause
 
+    @property
+    def is_of_newcomers(self) -> bool:
+        """It leaves out who has not lived here for long enough: whom nothing else leaves out is counted apart."""
+        return isinstance(self.when, Not) and isinstance(self.when.clause, ResidentAtLeast)
+
 
 @dataclass(frozen=True)
 class Part:

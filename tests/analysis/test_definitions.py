@@ -167,7 +167,7 @@ def test_a_good_definition_is_taken(tmp_path: Path) -> None:
         ("closed = {", 'closed = { select = "call_back" } #', "XX01.toml.select", "cannot be used"),
         ("closed = {", 'closed = { select = "../counts" } #', "XX01.toml.closed.select", "not the name"),
         ("closed = {", 'closed = { select = "no_such" } #', "XX01.toml.select", "no SELECT no_such"),
-        ("closed = {", 'closed = { select = "counts" } #', "XX01.toml.select", "cannot be used"),
+        ("closed = {", 'closed = { select = "singling_out" } #', "XX01.toml.select", "cannot be used"),
         (
             "closed = {",
             'closed = { select = "provider_cancelled", where = { colour = true } } #',

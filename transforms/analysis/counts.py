@@ -1,17 +1,23 @@
 """How many people have which status where: the figures that release protects and `caregap counts` shows."""
 
+from collections.abc import Mapping, Sequence
 from datetime import date
-from importlib.resources import files
+from functools import reduce
+from typing import Any
 
-import duckdb
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from schemas.areas import CITY, MAJOR
 from schemas.errors import UsageRefused
-from schemas.indicators import Clause, age_reach
+from schemas.indicators import Indicator, age_reach
 from schemas.table import PERSON_NUMBER
-from transforms.analysis.compiling import excluded_column
+from transforms.analysis.compiling import excluded_column, lacking_column
+from transforms.analysis.days import Masks
 from transforms.analysis.evaluation import Statuses
+from transforms.analysis.masks import Numbers
+from transforms.analysis.statuses import Status
 
 TOTAL = "*"
 """Stands where a dimension is summed over."""
@@ -27,8 +33,29 @@ COUNT_SCHEMA: dict[str, pl.DataType] = {
     "closed": pl.Int64(),
     "declined": pl.Int64(),
     "excluded": pl.Int64(),
+    "newcomer_eligible": pl.Int64(),
+    "newcomer_open": pl.Int64(),
+    "newcomer_declined": pl.Int64(),
 }
-"""One row per indicator, as-of date, area, sex and age band; counts of persons, eligible = open + closed."""
+"""One row per indicator, as-of date, area, sex and age band; counts of persons, eligible = open + closed.
+
+Newcomers are a stratum of their own: persons whom nothing but a too short residence leaves out, by the status that they
+would have. They are among the excluded, and in no other column.
+"""
+
+DETAIL_SCHEMA: dict[str, pl.DataType] = {
+    "indicator": pl.String(),
+    "as_of": pl.Date(),
+    "detail": pl.String(),
+    "area_code": pl.String(),
+    "sex": pl.String(),
+    "age_band": pl.String(),
+    "persons": pl.Int64(),
+}
+"""One row per indicator, as-of date, detail, area, sex and age band with somebody in it; counts of persons.
+
+A detail is `excluded_<reason>`, which together are the excluded, or `lacking_<part>`: open and closed without a part.
+"""
 
 RESIDENT_SCHEMA: dict[str, pl.DataType] = {
     "as_of": pl.Date(),
@@ -41,6 +68,9 @@ RESIDENT_SCHEMA: dict[str, pl.DataType] = {
 
 DIMENSIONS = ("area_code", "sex", "age_band")
 
+_STATUSES = ("open", "closed", "declined", "excluded", "newcomer_open", "newcomer_closed", "newcomer_declined")
+"""What is counted, in the order of the numbers that stand for it; 0 is whoever is not of the population."""
+
 
 def counts(statuses: Statuses) -> pl.DataFrame:
     """One row per indicator, as-of date, area (district or unknown), sex and age band, zeros included.
@@ -48,23 +78,49 @@ def counts(statuses: Statuses) -> pl.DataFrame:
     Columns of COUNT_SCHEMA. An indicator has the age bands that its population can reach, every area of the
     geography, and every sex that the person table knows.
     """
-    status = [
-        masks.select(PERSON_NUMBER, "open", "closed", "declined", "excluded", indicator=pl.lit(indicator))
-        for indicator, masks in statuses.masks.items()
-    ]
-    if not status:
+    places, found = [], []
+    for order, indicator in enumerate(statuses.indicators):
+        reached = _bands_reached(statuses, indicator)
+        tallies = _tallies(statuses, statuses.of[indicator.id])[:, :, :, reached]
+        places.append([np.full(tallies[..., 0].size, order), *_places(tallies.shape[:-1], reached)])
+        found.append(tallies.reshape(-1, len(_STATUSES)))
+    if not found:
         return pl.DataFrame(schema=COUNT_SCHEMA)
-    found = _query(statuses, "counts", pl.concat(status)).with_columns(eligible=pl.col("open") + pl.col("closed"))
-    grid = pl.concat(
-        pl.DataFrame({"indicator": indicator.id}).join(_grid(statuses, indicator.population), how="cross")
-        for indicator in statuses.indicators
-    )
-    return _filled(grid, found, COUNT_SCHEMA)
+    count = dict(zip(_STATUSES, np.concatenate(found).T, strict=True))
+    newly = [count[f"newcomer_{word}"] for word in ("open", "closed", "declined")]
+    columns = {
+        "eligible": count["open"] + count["closed"],
+        **{word: count[word] for word in ("open", "closed", "declined")},
+        "excluded": count["excluded"] + sum(newly),
+        "newcomer_eligible": newly[0] + newly[1],
+        "newcomer_open": newly[0],
+        "newcomer_declined": newly[2],
+    }
+    return _labelled(statuses, [np.concatenate(place) for place in zip(*places, strict=True)], columns, COUNT_SCHEMA)
+
+
+def details(statuses: Statuses) -> pl.DataFrame:
+    """One row per indicator, as-of date, detail, area, sex and age band with somebody in it; DETAIL_SCHEMA."""
+    frames = [pl.DataFrame(schema=DETAIL_SCHEMA)]
+    for order, indicator in enumerate(statuses.indicators):
+        status = statuses.of[indicator.id]
+        named = {excluded_column(reason): mask for reason, mask in status.reasons.items()}
+        named |= {lacking_column(part): mask for part, mask in status.lacking.items()}
+        for detail, mask in named.items():
+            count = _tally(statuses, status.persons, [mask])[..., 0]
+            where = np.nonzero(count)
+            labelled = {"detail": np.full(len(where[0]), detail), "persons": count[where]}
+            places = [np.full(len(where[0]), order), *where]
+            frames.append(_labelled(statuses, places, labelled, DETAIL_SCHEMA))
+    return pl.concat(frames)
 
 
 def residents(statuses: Statuses) -> pl.DataFrame:
     """One row per as-of date, area (district or unknown), sex and age band, zeros included; RESIDENT_SCHEMA."""
-    return _filled(_grid(statuses, None), _query(statuses, "residents"), RESIDENT_SCHEMA)
+    mask = statuses.persons["resident"].to_numpy()
+    count = _tally(statuses, np.arange(len(mask), dtype=np.int32), [mask])[..., 0]
+    places = _places(count.shape, range(len(statuses.age_bands)))
+    return _labelled(statuses, places, {"residents": count.ravel()}, RESIDENT_SCHEMA)
 
 
 def margins(counts: pl.DataFrame, areas: pl.DataFrame) -> pl.DataFrame:
@@ -94,68 +150,90 @@ def statuses_at(statuses: Statuses, indicator: str, as_of: date, *, for_outreach
     answer: `for_outreach` leaves out who is under a contact ban, is in no count, or has died. Raises UsageRefused
     where the indicator or the date was not evaluated.
     """
-    if indicator not in statuses.masks or as_of not in statuses.as_ofs:
+    if indicator not in statuses.of or as_of not in statuses.as_ofs:
         raise UsageRefused("the indicator or the date was not evaluated", "Evaluate it first")
-    definition = next(found for found in statuses.indicators if found.id == indicator)
-    bit = 1 << statuses.as_ofs.index(as_of)
-    words = ["open", "closed", "declined", "excluded"]
-    reasons = [exclusion.reason for exclusion in definition.exclusions]
-
-    def holds(column: str) -> pl.Expr:
-        return (pl.col(column) & pl.lit(bit, pl.UInt32)) > 0
-
-    status = pl.coalesce([pl.when(holds(word)).then(pl.lit(word)) for word in words])
-    reason = pl.coalesce(
-        [pl.lit(None, pl.String), *(pl.when(holds(excluded_column(r))).then(pl.lit(r)) for r in reasons)]
+    status, bit = statuses.of[indicator], np.uint32(1 << statuses.as_ofs.index(as_of))
+    words = {word: getattr(status, word) for word in ("open", "closed", "declined", "excluded")}
+    height = statuses.persons.height
+    found = pl.DataFrame(
+        {
+            PERSON_NUMBER: pl.int_range(height, dtype=pl.Int32, eager=True),
+            "status": _words(status.persons, words, bit, height).fill_null("not_applicable"),
+            "reason": _words(status.persons, status.reasons, bit, height),
+        }
     )
-    found = statuses.masks[indicator].select(PERSON_NUMBER, status=status, reason=reason)
-    wanted = (pl.col("may_be_contacted") & pl.lit(bit, pl.UInt32)) > 0 if for_outreach else pl.lit(value=True)
-    return (
-        statuses.persons.filter(wanted)
-        .select(PERSON_NUMBER)
-        .join(found, on=PERSON_NUMBER, how="left", maintain_order="left")
-        .with_columns(pl.col("status").fill_null("not_applicable"))
-    )
+    if not for_outreach:
+        return found
+    return found.filter(pl.Series(statuses.persons["may_be_contacted"].to_numpy() & bit > 0))
 
 
-def _query(statuses: Statuses, name: str, status: pl.DataFrame | None = None) -> pl.DataFrame:
-    text = files(__package__).joinpath("sql", f"{name}.sql").read_text("utf-8")
-    with duckdb.connect() as connection:
-        connection.register("person", statuses.persons)
-        connection.register("stratum", statuses.strata)
-        connection.register("as_of", pl.DataFrame({"as_of": statuses.as_ofs}).with_row_index("bit"))
-        if status is not None:
-            connection.register("status", status)
-        found: pl.DataFrame = connection.sql(text).pl()
-    return found.with_columns(
-        area_code=_named(found["area"], statuses.area_codes), age_band=_named(found["age_band"], statuses.age_bands)
-    )
+def _words(persons: Numbers, masks: Mapping[str, Masks], bit: np.uint32, person_count: int) -> pl.Series:
+    """By person number the word whose mask has the bit; null where none has."""
+    places = np.full(person_count, len(masks), dtype=np.uint32)
+    for place, mask in enumerate(masks.values()):
+        places[persons[mask & bit > 0]] = place
+    return pl.Series([*masks, None], dtype=pl.String).gather(places)
 
 
-def _named(positions: pl.Series, names: tuple[str, ...]) -> pl.Series:
-    return pl.Series(names, dtype=pl.String).gather(positions.cast(pl.UInt32))
+def _tallies(statuses: Statuses, status: Status) -> NDArray[np.int64]:
+    """Persons by as-of date, area, sex, age band and one of _STATUSES; the excluded without the newcomers."""
+    newly = [status.newcomers[word] for word in ("open", "closed", "declined")]
+    left_out = status.excluded & ~(newly[0] | newly[1] | newly[2])
+    return _tally(statuses, status.persons, [status.open, status.closed, status.declined, left_out, *newly])
 
 
-def _grid(statuses: Statuses, population: Clause | None) -> pl.DataFrame:
-    """Every as-of date, area, sex present and age band that the population can reach, in their order."""
-    low, high = age_reach(population) if population else (0, None)
+def _tally(statuses: Statuses, persons: Numbers, masks: Sequence[Masks]) -> NDArray[np.int64]:
+    """Persons by as-of date, area, sex, age band and mask; no two masks of a person share a bit."""
+    # The number of the mask that has a bit, written in binary: digit k is the bit of planes[k].
+    numbers = range(1, len(masks) + 1)
+    planes = [
+        reduce(np.bitwise_or, (mask for number, mask in zip(numbers, masks, strict=True) if number >> digit & 1))
+        for digit in range(len(masks).bit_length())
+    ]
+    shape = (len(statuses.area_codes), len(statuses.sexes), len(statuses.age_bands), 1 << len(planes))
+    found = np.empty((len(statuses.as_ofs), *shape), dtype=np.int64)
+    for bit, cells in enumerate(statuses.cells):
+        places = cells[persons]
+        for plane in reversed(planes):
+            places = places << 1 | (plane >> np.uint32(bit) & 1).astype(np.int32)
+        found[bit] = np.bincount(places, minlength=found[bit].size).reshape(shape)
+    return found[..., 1 : len(masks) + 1]
+
+
+def _bands_reached(statuses: Statuses, indicator: Indicator) -> list[int]:
+    """Positions of the age bands in which the population can have somebody."""
+    low, high = age_reach(indicator.population)
     ends: list[int | None] = [*statuses.age_band_starts[1:], None]
-    reached = [
-        band
-        for band, start, end in zip(statuses.age_bands, statuses.age_band_starts, ends, strict=True)
+    return [
+        position
+        for position, (start, end) in enumerate(zip(statuses.age_band_starts, ends, strict=True))
         if (end is None or low < end * 12) and (high is None or start * 12 < high)
     ]
-    grid = pl.DataFrame({"as_of": statuses.as_ofs}, schema={"as_of": pl.Date})
-    sexes = statuses.persons["sex"].unique().sort().to_list()
-    for name, values in zip(DIMENSIONS, (statuses.area_codes, sexes, reached), strict=True):
-        grid = grid.join(pl.DataFrame({name: values}, schema={name: pl.String}), how="cross")
-    return grid
 
 
-def _filled(grid: pl.DataFrame, found: pl.DataFrame, schema: dict[str, pl.DataType]) -> pl.DataFrame:
-    keys = [name for name, kind in schema.items() if kind != pl.Int64]
-    measures = [name for name in schema if name not in keys]
-    filled = grid.join(found, on=keys, how="left", maintain_order="left").with_columns(
-        pl.col(measures).fill_null(0).cast(pl.Int64)
-    )
-    return filled.select(*schema)
+def _places(shape: Sequence[int], bands: Sequence[int]) -> list[NDArray[np.int64]]:
+    """Positions of as-of date, area, sex and age band, one entry per cell."""
+    *others, band = (axis.ravel() for axis in np.indices(tuple(shape)))
+    return [*others, np.array(bands, dtype=np.int64)[band]]
+
+
+def _labelled(
+    statuses: Statuses,
+    places: Sequence[NDArray[np.int64]],
+    columns: Mapping[str, NDArray[Any]],
+    schema: dict[str, pl.DataType],
+) -> pl.DataFrame:
+    """A frame of the columns with the names that the last of the dimensions' positions stand for."""
+    names: dict[str, Sequence[object]] = {
+        "indicator": [indicator.id for indicator in statuses.indicators],
+        "as_of": statuses.as_ofs,
+        "area_code": statuses.area_codes,
+        "sex": statuses.sexes,
+        "age_band": statuses.age_bands,
+    }
+    named = [name for name in names if name in schema]
+    labels = {
+        name: pl.Series(names[name], dtype=schema[name]).gather(place.astype(np.uint32))
+        for name, place in zip(named, places, strict=True)
+    }
+    return pl.DataFrame({**labels, **columns}).select(pl.col(name).cast(kind) for name, kind in schema.items())

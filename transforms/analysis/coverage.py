@@ -5,11 +5,9 @@ stands how many of the residents have any record at all, how complete the rows a
 12 months before: where recording has risen, a fall in gaps is not by itself better care.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import date
-from importlib.resources import files as package_files
 from typing import TypeAlias
 
 import numpy as np
@@ -22,8 +20,9 @@ from schemas.table import PERSON_NUMBER, Table
 from schemas.tables import TABLES
 from transforms.analysis.days import FAR_PAST, Days, column_days, day_numbers, days_before
 from transforms.analysis.evaluation import Statuses, evaluate
-from transforms.analysis.lake import Lake
+from transforms.analysis.lake import Lake, tables_named
 from transforms.analysis.reading import person_numbers
+from transforms.analysis.selects import select_text
 
 Numbers: TypeAlias = NDArray[np.int32]
 
@@ -60,8 +59,7 @@ def tables_used(indicator: Indicator) -> tuple[str, ...]:
         if isinstance(part, Events):
             found.add(part.table)
         elif isinstance(part, Selected):
-            text = package_files(__package__).joinpath("sql", f"{part.name}.sql").read_text("utf-8")
-            found |= {name for name in TABLES if re.search(rf"\b{name}\b", text)}
+            found |= set(tables_named(select_text(part.name)))
     return tuple(sorted(name for name in found if "event_date" in TABLES[name].names))
 
 
@@ -159,15 +157,10 @@ def compared(found: pl.DataFrame, as_of: date) -> pl.DataFrame:
 
 def _homes(statuses: Statuses) -> NDArray[np.int32]:
     """By month and person number the position of the area where the person lived at its end, one more: nowhere here."""
-    nowhere = len(statuses.area_codes)
-    homes = np.full((len(statuses.as_ofs), statuses.persons.height), nowhere, dtype=np.int32)
-    persons, areas, during = (statuses.strata[name].to_numpy() for name in (PERSON_NUMBER, "area", "during"))
-    resident = statuses.persons["resident"].to_numpy()
-    for bit, home in enumerate(homes):
-        here = (during >> np.uint32(bit)) & 1 == 1
-        home[persons[here]] = areas[here]
-        home[(resident >> np.uint32(bit)) & 1 == 0] = nowhere
-    return homes
+    nowhere, per_area = len(statuses.area_codes), len(statuses.sexes) * len(statuses.age_bands)
+    bits = np.left_shift(np.uint32(1), np.arange(len(statuses.as_ofs), dtype=np.uint32))
+    resident = statuses.persons["resident"].to_numpy() & bits[:, None] > 0
+    return np.where(resident, statuses.cells // max(per_area, 1), np.int32(nowhere))
 
 
 def _of_table(

@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-import duckdb
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from schemas.codelists import CodeList, load_codelists
 from schemas.errors import UsageRefused
 from schemas.indicators import Age, Died, Events, Gap, Indicator, Leaf, MovedAway, ResidentAtLeast, Selected
 from schemas.table import PERSON_NUMBER
-from transforms.analysis.compiling import COUNTED, compile_indicator, leaves_of
+from transforms.analysis.compiling import leaves_of
 from transforms.analysis.days import FAR_PAST, MAX_AS_OFS, Days, Masks, Reach, age_masks, day_numbers, masks_between
 from transforms.analysis.features import event_masks
 from transforms.analysis.lake import Lake
@@ -24,34 +24,35 @@ from transforms.analysis.persons import (
     Residences,
     all_dates,
     area_codes,
+    cells,
     died_mask,
     read_persons,
     read_residences,
     resident_mask,
     restricted_mask,
-    strata,
 )
 from transforms.analysis.selects import select_masks
+from transforms.analysis.statuses import Status, status_of
 
 
 @dataclass(frozen=True)
 class Statuses:
     """Who has which status when.
 
-    `masks` holds, by indicator id, one row per person of the population with the masks that `compile_indicator`
-    tells of; bit m stands for `as_ofs[m]`. `persons` is one row per person number: sex, and the masks `counted`,
-    `resident` (alive and living in the area) and `may_be_contacted` (alive, counted, under no contact ban). `strata`
-    is one row per person, area and age band with the mask `during`; `area_codes` and `age_bands` are what its positions
-    stand for.
+    `of` holds the statuses by indicator id; bit m of a mask stands for `as_ofs[m]`. `persons` is one row per person
+    number: the masks `counted`, `resident` (alive and living in the area) and `may_be_contacted` (alive, counted, under
+    no contact ban). `cells` has, by as-of date and person number, where the person is counted: a position among
+    `area_codes`, `sexes` and `age_bands`, the age bands next to each other.
     """
 
     indicators: tuple[Indicator, ...]
     as_ofs: tuple[date, ...]
     area_codes: tuple[str, ...]
     age_band_starts: tuple[int, ...]
+    sexes: tuple[str, ...]
     persons: pl.DataFrame
-    strata: pl.DataFrame
-    masks: Mapping[str, pl.DataFrame]
+    cells: NDArray[np.int32]
+    of: Mapping[str, Status]
 
     @property
     def age_bands(self) -> tuple[str, ...]:
@@ -86,20 +87,20 @@ def evaluate(
     masks |= select_masks(lake, [leaf for leaf in leaves if isinstance(leaf, Selected)], as_ofs, len(persons))
     counted = masks_between(persons.births, FAR_PAST, days)
     counted &= ~restricted_mask(lake, NOT_COUNTED, len(persons), days)
-    status = _statuses(every, {COUNTED: counted} | {str(leaf): mask for leaf, mask in masks.items()}, len(persons))
+    status = _statuses(every, masks, counted)
     resident = counted & resident_mask(residences, persons.births, days) & ~masks[Died()]
     reachable = counted & ~restricted_mask(lake, CONTACT_BAN, len(persons), days) & ~masks[Died()]
+    secret = restricted_mask(lake, SECURITY_BAN, len(persons), days)
     columns = {"counted": counted, "resident": resident, "may_be_contacted": reachable}
     return Statuses(
         indicators=tuple(indicators),
         as_ofs=tuple(as_ofs),
         area_codes=tuple(area_codes(areas)),
         age_band_starts=tuple(age_band_starts),
-        persons=_frame(len(persons), columns).with_columns(sex=persons.sexes),
-        strata=strata(
-            persons, residences, restricted_mask(lake, SECURITY_BAN, len(persons), days), days, age_band_starts
-        ),
-        masks={indicator.id: status[indicator.id] for indicator in indicators},
+        sexes=persons.sex_names,
+        persons=_frame(len(persons), columns),
+        cells=cells(persons, residences, secret, days, age_band_starts),
+        of={indicator.id: status[indicator.id] for indicator in indicators},
     )
 
 
@@ -131,26 +132,19 @@ def _with_components(indicators: Sequence[Indicator]) -> list[Indicator]:
     return [*found.values(), *(indicator for indicator in indicators if indicator.components)]
 
 
-def _statuses(indicators: Sequence[Indicator], columns: dict[str, Masks], person_count: int) -> dict[str, pl.DataFrame]:
-    """The result of each indicator's SELECT over a table of the columns, by its id."""
-    status: dict[str, pl.DataFrame] = {}
-    series = {name: pl.Series(name, mask) for name, mask in columns.items()}
-    numbers = pl.int_range(0, person_count, dtype=pl.Int32, eager=True).alias(PERSON_NUMBER)
-    with duckdb.connect() as connection:
-        for indicator in indicators:
-            gaps = {str(leaf): leaf for leaf in indicator.leaves if isinstance(leaf, Gap)}
-            series |= {name: pl.Series(name, _gap_mask(leaf, status, person_count)) for name, leaf in gaps.items()}
-            named = [COUNTED, *(str(leaf) for leaf in indicator.leaves)]
-            connection.register("person_mask", pl.DataFrame([numbers, *(series[name] for name in named)]))
-            status[indicator.id] = connection.sql(compile_indicator(indicator)).pl()
+def _statuses(indicators: Sequence[Indicator], masks: dict[Leaf, Masks], counted: Masks) -> dict[str, Status]:
+    """The status of everybody, by indicator; a composite, which stands after its components, reads theirs."""
+    status: dict[str, Status] = {}
+    for indicator in indicators:
+        gaps = (leaf for leaf in indicator.leaves if isinstance(leaf, Gap))
+        known = masks | {leaf: _gap_mask(leaf, status[leaf.indicator], len(counted)) for leaf in gaps}
+        status[indicator.id] = status_of(indicator, known, counted)
     return status
 
 
-def _gap_mask(gap: Gap, status: Mapping[str, pl.DataFrame], person_count: int) -> Masks:
-    found = status[gap.indicator]
-    mask = found["open"] if gap.status == "open" else found["open"] | found["closed"]
+def _gap_mask(gap: Gap, status: Status, person_count: int) -> Masks:
     masks = np.zeros(person_count, dtype=np.uint32)
-    masks[found[PERSON_NUMBER].to_numpy()] = mask.to_numpy()
+    masks[status.persons] = status.open if gap.status == "open" else status.open | status.closed
     return masks
 
 

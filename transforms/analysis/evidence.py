@@ -77,7 +77,8 @@ def evidence(
     people = everybody.filter(pl.col("status") == "open").select(PERSON_NUMBER)
     items = []
     for number, part in enumerate(parts):
-        holds = statuses.masks[f"part {number}"].filter(pl.col("closed") > 0).select(PERSON_NUMBER, holds=True)
+        status = statuses.of[f"part {number}"]
+        holds = pl.DataFrame({PERSON_NUMBER: status.persons[status.closed > 0]}).with_columns(holds=True)
         found = _found(lake, part, as_of, people, indicator.grace, known)
         items.append(
             people.join(holds, on=PERSON_NUMBER, how="left", maintain_order="left")

@@ -1,5 +1,6 @@
 """The lake as the analysis reads it: one list of Parquet files per table, rows that have been retracted left out."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,12 +23,18 @@ class Lake:
         rows = pl.scan_parquet(paths) if paths else pl.LazyFrame(schema=table.platform_schema)
         return rows.filter(~pl.col("is_retracted").fill_null(value=False))
 
-    def views(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Give a connection a view of every table, under its name, of the rows that count."""
-        for name, table in TABLES.items():
+    def views(self, connection: duckdb.DuckDBPyConnection, select: str) -> None:
+        """Give a connection a view of every table that a SELECT names, under its name, of the rows that count."""
+        for name in tables_named(select):
             paths = list(self.files.get(name, ()))
             if paths:
                 rows = connection.read_parquet(paths)
             else:
-                rows = connection.from_arrow(pl.DataFrame(schema=table.platform_schema).to_arrow())
+                rows = connection.from_arrow(pl.DataFrame(schema=TABLES[name].platform_schema).to_arrow())
             rows.filter("NOT coalesce(is_retracted, false)").create_view(name)
+
+
+def tables_named(select: str) -> list[str]:
+    """Tables that a SELECT names; one that only its comments name is as well."""
+    words = set(re.findall(r"\w+", select))
+    return [name for name in TABLES if name in words]

@@ -22,7 +22,7 @@ from transforms.analysis.days import (
     masks_between,
 )
 from transforms.analysis.lake import Lake
-from transforms.analysis.masks import Numbers, merged, scatter
+from transforms.analysis.masks import Numbers, scatter
 from transforms.analysis.reading import person_numbers
 
 NOT_COUNTED = ("objection", "processing_restriction")
@@ -35,11 +35,12 @@ CONTACT_BAN = ("contact_ban",)
 
 @dataclass(frozen=True)
 class Persons:
-    """Arrays over person numbers; a number that nobody has is never born."""
+    """Arrays over person numbers; a number that nobody has is never born. `sexes` are positions in `sex_names`."""
 
     births: Days
     deaths: Days
-    sexes: pl.Series
+    sexes: NDArray[np.uint32]
+    sex_names: tuple[str, ...]
 
     def __len__(self) -> int:
         """One more than the largest person number."""
@@ -77,10 +78,13 @@ def read_persons(lake: Lake) -> Persons:
         known = rows
     else:
         known = everybody.alias(PERSON_NUMBER).to_frame().join(rows, PERSON_NUMBER, "left", maintain_order="left")
+    sexes = known["sex"].fill_null("unknown")
+    sex_names = tuple(sexes.unique().sort())
     return Persons(
         births=column_days(known["birth_date"], FAR_FUTURE),
         deaths=column_days(known["death_date"], FAR_FUTURE),
-        sexes=known["sex"].fill_null("unknown"),
+        sexes=sexes.cast(pl.Enum(sex_names)).to_physical().cast(pl.UInt32).to_numpy(),
+        sex_names=sex_names,
     )
 
 
@@ -172,34 +176,23 @@ def all_dates(as_ofs: Days) -> np.uint32:
     return np.uint32(2 ** len(as_ofs) - 1)
 
 
-def strata(
+def cells(
     persons: Persons, residences: Residences, secret: Masks, as_ofs: Days, age_band_starts: Sequence[int]
-) -> pl.DataFrame:
-    """One row per person, area and age band: `during`, the as-of dates when the person lived there at that age.
+) -> NDArray[np.int32]:
+    """By as-of date and person number the position of area, sex and age band, the age bands next to each other.
 
-    Columns: person_number, area and age_band (positions), during. `secret` masks dates when the area must not show.
+    `secret` masks dates when the area must not show; it is then the unknown one, as it is where none is known.
     """
-    bands, bits = len(age_band_starts), np.left_shift(np.uint32(1), np.arange(len(as_ofs), dtype=np.uint32))
-    cells = np.empty((len(as_ofs), len(persons)), dtype=np.int32)
-    for bit, cell in enumerate(cells):
+    found = np.empty((len(as_ofs), len(persons)), dtype=np.int32)
+    for bit, cell in enumerate(found):
         valid = (residences.starts <= as_ofs[bit]) & (residences.ends >= as_ofs[bit])
         cell[:] = 0
         # Later rows overwrite earlier ones: where two residences hold, the one begun last is the person's.
-        cell[residences.persons[valid]] = residences.areas[valid].astype(np.int32) * bands
-        cell[secret & bits[bit] > 0] = 0
+        cell[residences.persons[valid]] = residences.areas[valid]
+        cell[secret & np.uint32(1 << bit) > 0] = 0
+        cell *= len(persons.sex_names)
+        cell += persons.sexes
+        cell *= len(age_band_starts)
         for start in age_band_starts[1:]:
             cell += persons.births <= days_before(as_ofs[bit : bit + 1], Period(start * 12, "months"))
-    stays = (cells == cells[0]).all(axis=0)
-    settled, moving = np.flatnonzero(stays).astype(np.int32), np.flatnonzero(~stays).astype(np.int32)
-    moved_cells, moved, moved_masks = merged(
-        cells[:, moving].ravel(), np.tile(moving, len(as_ofs)), np.repeat(bits, len(moving)), len(persons)
-    )
-    cell = np.concatenate([cells[0, settled], moved_cells])
-    return pl.DataFrame(
-        {
-            PERSON_NUMBER: np.concatenate([settled, moved]),
-            "area": (cell // bands).astype(np.uint16),
-            "age_band": (cell % bands).astype(np.uint8),
-            "during": np.concatenate([np.full(len(settled), all_dates(as_ofs)), moved_masks]),
-        }
-    )
+    return found

@@ -61,7 +61,7 @@ def select_rows(lake: Lake, selects: Sequence[Selected], as_of_table: pl.DataFra
     if not selects:
         return []
     with duckdb.connect() as connection:
-        lake.views(connection)
+        lake.views(connection, " ".join(select_text(one.name) for one in selects))
         connection.register("as_of", as_of_table)
         return [_select(connection, one, as_of_table) for one in selects]
 

@@ -31,10 +31,10 @@ def singling_out(
     A small group has fewer than `group_size` persons. Aggregates only.
     """
     with duckdb.connect() as connection:
-        Lake(lake_files).views(connection)
+        text = files(__package__).joinpath("sql", "singling_out.sql").read_text("utf-8")
+        Lake(lake_files).views(connection, text)
         codes = connection.sql("SELECT DISTINCT code_system, code FROM diagnosis").pl()
         connection.register("condition", _conditions(codes, codelists or load_codelists()))
-        text = files(__package__).joinpath("sql", "singling_out.sql").read_text("utf-8")
         found = connection.sql(text, params={"as_of": as_of, "group_size": group_size}).pl()
     return [
         {
