@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from transforms.controller.blocks import blocks
+from transforms.controller.blocks import blocks, through_runs
 
 OID_PREFIX = "1.2.246.21."
 """HL7's object identifier of the Finnish personal identity code."""
@@ -26,7 +26,10 @@ OPAQUE_LENGTH = 64
 
 def normal_spelling(identifiers: pl.Series, identifier: str) -> pl.Series:
     """Trim, drop the OID prefix and write identity codes in capitals; empty becomes null. One value a row."""
-    text = identifiers.cast(pl.String)
+    return through_runs(identifiers.cast(pl.String), lambda texts: _spelt(texts, identifier))
+
+
+def _spelt(text: pl.Series, identifier: str) -> pl.Series:
     # Rows that are spelt as they should be, nearly all, are left where they are: stripping copies every string.
     if identifier == "hetu" and _are_capitals(text):
         return text
@@ -49,9 +52,15 @@ def _are_capitals(text: pl.Series) -> bool:
 
 def is_valid(identifiers: pl.Series, identifier: str) -> pl.Series:
     """Whether each identifier, in normal spelling, can be a person's; null counts as not. One flag a row."""
-    if identifier == "opaque":
-        letters = identifiers.str.contains(r"^[0-9A-Za-z._:-]+$") & (identifiers.str.len_bytes() <= OPAQUE_LENGTH)
-        return letters.fill_null(False)
+    return through_runs(identifiers, _are_opaque if identifier == "opaque" else _are_identity_codes)
+
+
+def _are_opaque(identifiers: pl.Series) -> pl.Series:
+    letters = identifiers.str.contains(r"^[0-9A-Za-z._:-]+$") & (identifiers.str.len_bytes() <= OPAQUE_LENGTH)
+    return letters.fill_null(False)
+
+
+def _are_identity_codes(identifiers: pl.Series) -> pl.Series:
     view, present = blocks(identifiers)
     if present is not None:
         return pl.Series(is_identity_code(view) & present)
