@@ -47,7 +47,7 @@ def through_runs(strings: pl.Series, function: Callable[[pl.Series], pl.Series])
     view, present = blocks(strings)
     halves = np.ascontiguousarray(view).view(np.uint64)
     is_first = np.ones(len(halves), dtype=np.bool_)
-    is_first[1:] = (halves[1:] != halves[:-1]).any(axis=1)
+    is_first[1:] = (halves[1:, 0] != halves[:-1, 0]) | (halves[1:, 1] != halves[:-1, 1])
     if present is not None:
         is_first[1:] |= present[1:] != present[:-1]
     starts = np.flatnonzero(is_first)

@@ -29,25 +29,34 @@ def normal_spelling(identifiers: pl.Series, identifier: str) -> pl.Series:
     return through_runs(identifiers.cast(pl.String), lambda texts: _spelt(texts, identifier))
 
 
+def short_enough(identifiers: pl.Series, identifier: str) -> pl.Series:
+    """Identifiers, an empty one in the place of those that are too long to be in normal spelling. One value a row."""
+    most = _LENGTH if identifier == "hetu" else OPAQUE_LENGTH
+    fit = identifiers.str.len_bytes() <= most
+    if fit.all():
+        return identifiers
+    return identifiers.to_frame().select(pl.when(fit).then(pl.first()).otherwise(pl.lit(""))).to_series()
+
+
 def _spelt(text: pl.Series, identifier: str) -> pl.Series:
     # Rows that are spelt as they should be, nearly all, are left where they are: stripping copies every string.
-    if identifier == "hetu" and _are_capitals(text):
+    odd = pl.Series(~_are_capitals(text)) if identifier == "hetu" else text.is_not_null()
+    if not odd.any():
         return text
-    text = text.str.strip_chars()
+    some = pl.col("text").filter(odd).str.strip_chars()
     if identifier == "hetu":
-        text = text.str.strip_prefix(OID_PREFIX).str.strip_chars().str.to_uppercase()
-    return text.to_frame().select(pl.when(pl.first() != "").then(pl.first())).to_series()
+        some = some.str.strip_prefix(OID_PREFIX).str.strip_chars().str.to_uppercase()
+    spelt = text.alias("text").to_frame().select(pl.when(some != "").then(some)).to_series()
+    return text.clone().scatter(odd.arg_true(), spelt)
 
 
-def _are_capitals(text: pl.Series) -> bool:
-    """Whether every text has the length of an identity code and neither spaces nor small letters."""
+def _are_capitals(text: pl.Series) -> NDArray[np.bool_]:
+    """Whether each text has the length of an identity code and neither spaces nor small letters, or is null."""
     view, present = blocks(text)
-    if present is not None:
-        view = view[present]
-    if not (np.ascontiguousarray(view[:, :4]).view(np.uint32) == _LENGTH).all():
-        return False
+    ok = np.ascontiguousarray(view[:, :4]).view(np.uint32)[:, 0] == _LENGTH
     letters = np.ascontiguousarray(view[:, 4 : 4 + _LENGTH])
-    return not bool(((letters == _SPACE) | (letters >= _SMALL_A)).any())
+    ok &= ~((letters == _SPACE) | (letters >= _SMALL_A)).any(axis=1)
+    return ok if present is None else ok | ~present
 
 
 def is_valid(identifiers: pl.Series, identifier: str) -> pl.Series:

@@ -24,6 +24,7 @@ from transforms.controller.generalise import (
     security_banned,
     without_whereabouts,
 )
+from transforms.controller.identifiers import short_enough
 from transforms.controller.lake_files import RECENT, ROW_GROUP, WHOLE_TABLES, write_run
 from transforms.controller.memory import WAITS, Memory
 from transforms.controller.normalise import normalise
@@ -70,24 +71,11 @@ class Loader:
 
         Rows that were rejected before come `again`: those that are still rejected go on waiting and are not counted.
         """
+        if name in (IDENTITY_LINK, "person"):
+            self._add_people(name, raw, again=again)
+            return
         table = SOURCE_TABLES[name]
-        rows, unreadable = normalise(raw, table, self.terms.identifier)
-        reason = validate.reasons(rows, table, self.terms.identifier, unreadable, self.terms.latest)
-        if name == IDENTITY_LINK:
-            self._count_in(name, raw)
-            self._people.add_links(raw, rows, reason, self.tallies[name])
-            return
-        if name == "person":
-            if self._people.numbering is not None:
-                raise SourceRefused("persons came after other rows", "Deliver all persons first", table="person")
-            if again:
-                raw, rows, reason = self._still_waiting(name, raw, rows, reason)
-            self._count_in(name, raw)
-            self._people.add(raw, rows, reason)
-            return
-        numbers = self._people.numbers_of(rows[PERSON_ID], self._of_persons())
-        reason = _also(reason, numbers.is_null(), f"{PERSON_ID}: {validate.UNKNOWN_PERSON}")
-        rows = rows.with_columns(numbers.alias(PERSON_NUMBER))
+        rows, reason = self._judged(table, raw)
         if again:
             raw, rows, reason = self._still_waiting(name, raw, rows, reason)
         part = self._count_in(name, raw, part)
@@ -95,6 +83,37 @@ class Loader:
         if reason.null_count() < rows.height:
             rows = rows.filter(reason.is_null())
         self._staging.put(table, self._cross(table, rows), part)
+
+    def _add_people(self, name: str, raw: pl.DataFrame, *, again: bool) -> None:
+        table, identifier = SOURCE_TABLES[name], self.terms.identifier
+        rows, unreadable = normalise(raw, table, identifier)
+        reason = validate.reasons(rows, table, identifier, unreadable, self.terms.latest)
+        if name == IDENTITY_LINK:
+            self._count_in(name, raw)
+            self._people.add_links(raw, rows, reason, self.tallies[name])
+            return
+        if self._people.numbering is not None:
+            raise SourceRefused("persons came after other rows", "Deliver all persons first", table="person")
+        if again:
+            raw, rows, reason = self._still_waiting(name, raw, rows, reason)
+        self._count_in(name, raw)
+        self._people.add(raw, rows, reason)
+
+    def _judged(self, table: Table, raw: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
+        """Rows of events in normal form with their persons' numbers, and why each is invalid.
+
+        Persons' identifiers are valid and in normal spelling: what is found among them as it stands is so too.
+        """
+        identifier, people = self.terms.identifier, self._of_persons()
+        numbers = self._people.numbers_of(short_enough(raw[PERSON_ID].cast(pl.String), identifier), people)
+        known = numbers.is_not_null()
+        rows, unreadable = normalise(raw, table, identifier, known)
+        reason = validate.reasons(rows, table, identifier, unreadable, self.terms.latest, known)
+        others = (~known).arg_true()
+        if len(others):
+            numbers = numbers.clone().scatter(others, self._people.numbers_of(rows[PERSON_ID].gather(others), people))
+            reason = _also(reason, numbers.is_null(), f"{PERSON_ID}: {validate.UNKNOWN_PERSON}")
+        return rows.with_columns(numbers.alias(PERSON_NUMBER)), reason
 
     def finish(self) -> Iterator[tuple[str, list[Path]]]:
         """Sort, drop what is there twice or replaced, write the files for the lake; pairs of table name and files.

@@ -19,10 +19,13 @@ NGSP_INTERCEPT, NGSP_SLOPE = 2.152, 0.09148
 _FLAGS = {"true": True, "t": True, "yes": True, "1": True, "false": False, "f": False, "no": False, "0": False}
 
 
-def normalise(raw: pl.DataFrame, table: Table, identifier: str) -> tuple[pl.DataFrame, dict[str, pl.Series]]:
+def normalise(
+    raw: pl.DataFrame, table: Table, identifier: str, known: pl.Series | None = None
+) -> tuple[pl.DataFrame, dict[str, pl.Series]]:
     """Rows of a source as rows of `table`, and for each column that had unreadable values which rows they are in.
 
     Columns that the source lacks are null. Row order and count stay as they are. Codes are Categorical.
+    Rows that are `known` have the identifier of a person, which is spelt as it should be.
     """
     schema = normal_schema(table)
     columns: list[pl.Series] = []
@@ -32,7 +35,10 @@ def normalise(raw: pl.DataFrame, table: Table, identifier: str) -> tuple[pl.Data
             columns.append(pl.Series(column.name, [None], dtype=schema[column.name]).new_from_index(0, raw.height))
             continue
         source = raw[column.name]
-        typed = _typed(source, column, table, identifier)
+        if column.name == PERSON_ID and known is not None:
+            typed = _spelt(source, identifier, known)
+        else:
+            typed = _typed(source, column, table, identifier)
         columns.append(typed.alias(column.name))
         if typed.null_count() > source.null_count():
             lost = typed.is_null() & source.is_not_null() & (source.cast(pl.String).str.strip_chars() != "")
@@ -40,6 +46,13 @@ def normalise(raw: pl.DataFrame, table: Table, identifier: str) -> tuple[pl.Data
                 unreadable[column.name] = lost
     frame = pl.DataFrame(columns)
     return (_measurement_units(frame) if table.name == "measurement" else frame), unreadable
+
+
+def _spelt(identifiers: pl.Series, identifier: str, known: pl.Series) -> pl.Series:
+    """Identifiers, those that are not known in normal spelling."""
+    others = (~known).arg_true()
+    text = identifiers.cast(pl.String).clone()
+    return text.scatter(others, normal_spelling(text.gather(others), identifier)) if len(others) else text
 
 
 def _typed(source: pl.Series, column: Column, table: Table, identifier: str) -> pl.Series:

@@ -24,14 +24,19 @@ LINKS_DISAGREE = "leads to two persons, or round in a circle"
 
 
 def reasons(
-    rows: pl.DataFrame, table: Table, identifier: str, unreadable: dict[str, pl.Series], latest: date
+    rows: pl.DataFrame,
+    table: Table,
+    identifier: str,
+    unreadable: dict[str, pl.Series],
+    latest: date,
+    known: pl.Series | None = None,
 ) -> pl.Series:
     """The reason why a row is invalid, "column: rule", or null. One value a row.
 
-    `latest` is the last day that is not in the future.
+    `latest` is the last day that is not in the future. Rows that are `known` have the identifier of a person.
     """
     reason = pl.Series("reason", [None], dtype=pl.String).new_from_index(0, rows.height)
-    for text, broken in _rules(rows, table, identifier, unreadable, latest):
+    for text, broken in _rules(rows, table, identifier, unreadable, latest, known):
         if broken.any():
             first = broken.fill_null(False) & reason.is_null()
             reason = pl.select(pl.when(first).then(pl.lit(text)).otherwise(reason).alias("reason")).to_series()
@@ -39,7 +44,12 @@ def reasons(
 
 
 def _rules(
-    rows: pl.DataFrame, table: Table, identifier: str, unreadable: dict[str, pl.Series], latest: date
+    rows: pl.DataFrame,
+    table: Table,
+    identifier: str,
+    unreadable: dict[str, pl.Series],
+    latest: date,
+    known: pl.Series | None,
 ) -> Iterator[tuple[str, pl.Series]]:
     """Each rule that may be broken, and which rows break it. Codes are judged once each, ranges by their ends."""
     for name, lost in unreadable.items():
@@ -48,7 +58,10 @@ def _rules(
         if column.required and rows[column.name].null_count():
             yield f"{column.name}: {MISSING}", rows[column.name].is_null()
     for name in (PERSON_ID, "former_id"):
-        if name in table.names:
+        if name == PERSON_ID and known is not None:
+            others = (~known).arg_true()
+            yield f"{name}: {INVALID}", ~known.clone().scatter(others, is_valid(rows[name].gather(others), identifier))
+        elif name in table.names:
             yield f"{name}: {INVALID}", ~is_valid(rows[name], identifier)
     for column in table.columns:
         values = rows[column.name]
