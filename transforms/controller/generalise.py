@@ -9,6 +9,7 @@ import polars as pl
 from schemas.areas import DISTRICT
 from schemas.policy import EventResolution, Resolution
 from schemas.table import PERSON_NUMBER, Kind, Table
+from transforms.controller.codes import rewritten
 
 _EVERY: dict[str, str] = {"week": "1w", "month": "1mo", "quarter": "1q", "year": "1y"}
 _LAST_DAYS = ("end_date", "to_date")
@@ -27,14 +28,16 @@ def generalise_birth(birth_date: pl.Series, resolution: Resolution) -> pl.Series
 
 
 def generalise_dates(rows: pl.DataFrame, table: Table, resolution: EventResolution) -> pl.DataFrame:
-    """Rows with each date as the first day of its week (Monday) or month.
+    """Rows with each of their dates as the first day of its week (Monday) or month.
 
     The last day of a period becomes the last day of its week or month, so that what follows without a break still does.
     """
     if resolution == "day":
         return rows
     every = _EVERY[resolution]
-    dates = [column.name for column in table.platform_columns if column.kind is Kind.DATE]
+    dates = [
+        column.name for column in table.platform_columns if column.kind is Kind.DATE and column.name in rows.columns
+    ]
     first = {name: pl.col(name).dt.truncate(every) for name in dates}
     last = {name: first[name].dt.offset_by(every).dt.offset_by("-1d") for name in dates if name in _LAST_DAYS}
     return rows.with_columns(**{**first, **last})
@@ -55,8 +58,8 @@ def district_of(areas: pl.DataFrame) -> dict[str, str]:
 
 
 def generalise_area(area_code: pl.Series, districts: dict[str, str]) -> pl.Series:
-    """District codes; null where the area is not known to the geography. One value a row."""
-    return area_code.replace_strict(districts, default=None, return_dtype=pl.String)
+    """District codes; null where the area is not known to the geography. One value a row, all of them codes."""
+    return rewritten(area_code, lambda codes: codes.replace_strict(districts, default=None, return_dtype=pl.String))
 
 
 def security_banned(restrictions: pl.LazyFrame, as_of: date) -> pl.Series:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from transforms.controller.blocks import blocks
+from transforms.controller.blocks import blocks, through_runs
 
 OID_PREFIX = "1.2.246.21."
 """HL7's object identifier of the Finnish personal identity code."""
@@ -26,32 +26,50 @@ OPAQUE_LENGTH = 64
 
 def normal_spelling(identifiers: pl.Series, identifier: str) -> pl.Series:
     """Trim, drop the OID prefix and write identity codes in capitals; empty becomes null. One value a row."""
-    text = identifiers.cast(pl.String)
+    return through_runs(identifiers.cast(pl.String), lambda texts: _spelt(texts, identifier))
+
+
+def short_enough(identifiers: pl.Series, identifier: str) -> pl.Series:
+    """Identifiers, an empty one in the place of those that are too long to be in normal spelling. One value a row."""
+    most = _LENGTH if identifier == "hetu" else OPAQUE_LENGTH
+    fit = identifiers.str.len_bytes() <= most
+    if fit.all():
+        return identifiers
+    return identifiers.to_frame().select(pl.when(fit).then(pl.first()).otherwise(pl.lit(""))).to_series()
+
+
+def _spelt(text: pl.Series, identifier: str) -> pl.Series:
     # Rows that are spelt as they should be, nearly all, are left where they are: stripping copies every string.
-    if identifier == "hetu" and _are_capitals(text):
+    odd = pl.Series(~_are_capitals(text)) if identifier == "hetu" else text.is_not_null()
+    if not odd.any():
         return text
-    text = text.str.strip_chars()
+    some = pl.col("text").filter(odd).str.strip_chars()
     if identifier == "hetu":
-        text = text.str.strip_prefix(OID_PREFIX).str.strip_chars().str.to_uppercase()
-    return text.to_frame().select(pl.when(pl.first() != "").then(pl.first())).to_series()
+        some = some.str.strip_prefix(OID_PREFIX).str.strip_chars().str.to_uppercase()
+    spelt = text.alias("text").to_frame().select(pl.when(some != "").then(some)).to_series()
+    return text.clone().scatter(odd.arg_true(), spelt)
 
 
-def _are_capitals(text: pl.Series) -> bool:
-    """Whether every text has the length of an identity code and neither spaces nor small letters."""
+def _are_capitals(text: pl.Series) -> NDArray[np.bool_]:
+    """Whether each text has the length of an identity code and neither spaces nor small letters, or is null."""
     view, present = blocks(text)
-    if present is not None:
-        view = view[present]
-    if not (np.ascontiguousarray(view[:, :4]).view(np.uint32) == _LENGTH).all():
-        return False
+    ok = np.ascontiguousarray(view[:, :4]).view(np.uint32)[:, 0] == _LENGTH
     letters = np.ascontiguousarray(view[:, 4 : 4 + _LENGTH])
-    return not bool(((letters == _SPACE) | (letters >= _SMALL_A)).any())
+    ok &= ~((letters == _SPACE) | (letters >= _SMALL_A)).any(axis=1)
+    return ok if present is None else ok | ~present
 
 
 def is_valid(identifiers: pl.Series, identifier: str) -> pl.Series:
     """Whether each identifier, in normal spelling, can be a person's; null counts as not. One flag a row."""
-    if identifier == "opaque":
-        letters = identifiers.str.contains(r"^[0-9A-Za-z._:-]+$") & (identifiers.str.len_bytes() <= OPAQUE_LENGTH)
-        return letters.fill_null(False)
+    return through_runs(identifiers, _are_opaque if identifier == "opaque" else _are_identity_codes)
+
+
+def _are_opaque(identifiers: pl.Series) -> pl.Series:
+    letters = identifiers.str.contains(r"^[0-9A-Za-z._:-]+$") & (identifiers.str.len_bytes() <= OPAQUE_LENGTH)
+    return letters.fill_null(False)
+
+
+def _are_identity_codes(identifiers: pl.Series) -> pl.Series:
     view, present = blocks(identifiers)
     if present is not None:
         return pl.Series(is_identity_code(view) & present)

@@ -1,7 +1,7 @@
 """From what a source wrote to what `schemas.tables` declares: types, spellings and units.
 
-A value that cannot be read becomes null and is reported as unreadable, so that its row can be quarantined. Text and
-codes repeat, so each distinct one is normalised once.
+A value that cannot be read becomes null and is reported as unreadable, so that its row can be quarantined. Codes and
+what came as text repeat, so each distinct one is normalised once.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,6 +11,7 @@ import polars as pl
 
 from schemas.codelists import load_codelists
 from schemas.table import PERSON_ID, Column, Kind, Table
+from transforms.controller.codes import CODE, as_codes, normal_schema, rewritten
 from transforms.controller.identifiers import normal_spelling
 
 NGSP_INTERCEPT, NGSP_SLOPE = 2.152, 0.09148
@@ -18,21 +19,26 @@ NGSP_INTERCEPT, NGSP_SLOPE = 2.152, 0.09148
 _FLAGS = {"true": True, "t": True, "yes": True, "1": True, "false": False, "f": False, "no": False, "0": False}
 
 
-def normalise(raw: pl.DataFrame, table: Table, identifier: str) -> tuple[pl.DataFrame, dict[str, pl.Series]]:
+def normalise(
+    raw: pl.DataFrame, table: Table, identifier: str, known: pl.Series | None = None
+) -> tuple[pl.DataFrame, dict[str, pl.Series]]:
     """Rows of a source as rows of `table`, and for each column that had unreadable values which rows they are in.
 
-    Columns that the source lacks are null. Row order and count stay as they are.
+    Columns that the source lacks are null. Row order and count stay as they are. Codes are Categorical.
+    Rows that are `known` have the identifier of a person, which is spelt as it should be.
     """
+    schema = normal_schema(table)
     columns: list[pl.Series] = []
     unreadable: dict[str, pl.Series] = {}
     for column in table.columns:
         if column.name not in raw.columns:
-            columns.append(
-                pl.Series(column.name, [None], dtype=table.source_schema[column.name]).new_from_index(0, raw.height)
-            )
+            columns.append(pl.Series(column.name, [None], dtype=schema[column.name]).new_from_index(0, raw.height))
             continue
         source = raw[column.name]
-        typed = _typed(source, column, table, identifier)
+        if column.name == PERSON_ID and known is not None:
+            typed = _spelt(source, identifier, known)
+        else:
+            typed = _typed(source, column, table, identifier)
         columns.append(typed.alias(column.name))
         if typed.null_count() > source.null_count():
             lost = typed.is_null() & source.is_not_null() & (source.cast(pl.String).str.strip_chars() != "")
@@ -42,18 +48,22 @@ def normalise(raw: pl.DataFrame, table: Table, identifier: str) -> tuple[pl.Data
     return (_measurement_units(frame) if table.name == "measurement" else frame), unreadable
 
 
+def _spelt(identifiers: pl.Series, identifier: str, known: pl.Series) -> pl.Series:
+    """Identifiers, those that are not known in normal spelling."""
+    others = (~known).arg_true()
+    text = identifiers.cast(pl.String).clone()
+    return text.scatter(others, normal_spelling(text.gather(others), identifier)) if len(others) else text
+
+
 def _typed(source: pl.Series, column: Column, table: Table, identifier: str) -> pl.Series:
     dtype = table.source_schema[column.name]
     if column.name in (PERSON_ID, "former_id"):
         return normal_spelling(source, identifier)
-    if column.kind in (Kind.TEXT, Kind.CODE):
-        text = source.cast(pl.String)
-        return (
-            _through_distinct(text, lambda distinct: _spelling(distinct, column, table))
-            if column.kind is Kind.CODE
-            else text
-        )
-    if source.dtype.is_float():
+    if column.kind is Kind.CODE:
+        return rewritten(as_codes(source), lambda distinct: _spelling(distinct, column, table))
+    if column.kind is Kind.TEXT:
+        return source.cast(pl.String)
+    if source.dtype.is_float() and not source.is_finite().all():
         source = source.to_frame().select(pl.when(pl.first().is_finite()).then(pl.first())).to_series()
     if source.dtype == dtype or source.dtype == pl.Null:
         return source.cast(dtype)
@@ -128,6 +138,8 @@ _READERS: dict[Kind, Callable[[pl.Series], pl.Series]] = {
 
 def _measurement_units(measurements: pl.DataFrame) -> pl.DataFrame:
     """HbA1c in % (NGSP) becomes mmol/mol (IFCC), to one decimal."""
+    if not (measurements["unit"] == "%").any():
+        return measurements
     percent = pl.col("unit") == "%"
     hba1c = pl.any_horizontal(
         (pl.col("code_system") == system) & pl.col("code").is_in(list(values))
@@ -139,7 +151,7 @@ def _measurement_units(measurements: pl.DataFrame) -> pl.DataFrame:
         value=pl.when(percent & hba1c)
         .then(((pl.col("value") - NGSP_INTERCEPT) / NGSP_SLOPE).round(1))
         .otherwise("value"),
-        unit=pl.when(percent & hba1c).then(pl.lit("mmol/mol")).otherwise("unit"),
+        unit=pl.when(percent & hba1c).then(pl.lit("mmol/mol", CODE)).otherwise("unit"),
     )
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from transforms.controller.codes import CODE, as_codes, ranked
+
 _BITS = 64
 _LOW_BITS = np.uint64((1 << 20) - 1)
 
@@ -57,10 +59,9 @@ def _places(rows: pl.DataFrame, order: tuple[str, ...]) -> NDArray[np.uint64] | 
 
 def _numbers(values: pl.Series) -> tuple[NDArray[np.uint64], int]:
     """Numbers in the order of the values, 0 for null, and the largest of them."""
-    if values.dtype == pl.String:
-        distinct = values.unique().drop_nulls().sort()
-        ranks = values.cast(pl.Enum(distinct)).to_physical().cast(pl.Int64)
-        return (ranks + 1).fill_null(0).to_numpy().view(np.uint64), len(distinct)
+    if values.dtype in (pl.String, CODE):
+        places, texts = ranked(as_codes(values))
+        return (places.cast(pl.UInt64) + 1).fill_null(0).to_numpy(), len(texts)
     whole = values.to_physical().cast(pl.Int64)
     lowest, highest = whole.min(), whole.max()
     if not isinstance(lowest, int) or not isinstance(highest, int):

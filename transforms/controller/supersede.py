@@ -4,63 +4,66 @@ A record is what has one `record_id` in one table. The rule needs only the rows 
 came later gives what reading everything again gives. Rows without a record_id are records of their own.
 """
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from transforms.controller.pseudonymise import from_series
+from transforms.controller.register import KEY
 from transforms.controller.sorting import repeated_words, within
 
 ARRIVAL = "_arrival"
 """The place of a row among all rows of a load."""
 SUPERSEDED = "record_id: a later row replaces it"
-_ENTRY = np.dtype([("word_0", "<u8"), ("word_1", "<u8"), ("arrival", "<i8"), ("recorded", "<i4")])
-_NEVER = np.iinfo(np.int32).min
-_PART_BITS = 4
-"""Entries are looked at in sixteen parts: of a table of 50 million rows 100 MB at a time."""
+_AT_ONCE = 1 << 24
+"""Words that are sorted at a time; of a table with more rows, those that begin alike."""
+Arrivals = NDArray[np.int64]
 
 
-def append_entries(folder: Path, rows: pl.DataFrame) -> None:
-    """Note `record_key`, `recorded_date` and ARRIVAL of rows in a folder; rows without a key are no entry.
+@dataclass(frozen=True)
+class Repeated:
+    """Arrivals, sorted, of all rows of records that came more than once, and of those that a later row replaces."""
 
-    Keys are spread evenly, so that each of its files, by the first bits of the key, takes as much as any other.
+    shared: Arrivals
+    lost: Arrivals
+
+
+def repeated(parts: Sequence[Path], rows: int, as_kept: Callable[[pl.DataFrame], pl.DataFrame]) -> Repeated:
+    """Which of the staged rows in some files, `rows` in all, are of records that came more than once.
+
+    Keys are spread evenly: few rows share the first word with another one, and only these are looked at whole, with
+    their days `as_kept` in the lake. Rows without a key are no record's.
     """
-    rows = rows.filter(pl.col("record_key").is_not_null())
-    entries = np.empty(rows.height, dtype=_ENTRY)
-    keys = from_series(rows["record_key"])[0].view(np.uint64)
-    entries["word_0"], entries["word_1"] = keys[:, 0], keys[:, 1]
-    entries["arrival"] = rows[ARRIVAL].to_numpy()
-    entries["recorded"] = recorded(rows["recorded_date"])
-    parts = (keys[:, 0] >> np.uint64(64 - _PART_BITS)).astype(np.uint8)
-    entries = entries[np.argsort(parts, kind="stable")]
-    ends = np.cumsum(np.bincount(parts, minlength=1 << _PART_BITS))
-    folder.mkdir(exist_ok=True)
-    for part, some in enumerate(np.split(entries, ends[:-1])):
-        with (folder / f"{part:02d}").open("ab") as file:
-            file.write(some.data)
+    bits = max(0, (rows - 1) // _AT_ONCE).bit_length()
+    first = pl.col(KEY[0])
+    found = [pl.DataFrame(schema={**dict.fromkeys(KEY, pl.UInt64), ARRIVAL: pl.Int64, "recorded_date": pl.Date})]
+    parts = [part for part in parts if KEY[0] in pl.read_ipc_schema(part)]
+    for beginning in range(1 << bits) if parts else ():
+        words = pl.scan_ipc(list(parts)).select(first.drop_nulls())
+        if bits:
+            words = words.filter(first // (1 << 64 - bits) == beginning)
+        several = repeated_words(words.collect()[KEY[0]].to_numpy())
+        if len(several):
+            found.append(_with_words(parts, several))
+    alike = as_kept(pl.concat(found)).sort(*KEY, "recorded_date", ARRIVAL, nulls_last=False)
+    same = (alike[KEY[0]] == alike[KEY[0]].shift(-1)) & (alike[KEY[1]] == alike[KEY[1]].shift(-1))
+    replaced = same.fill_null(False)
+    shared = replaced | replaced.shift(1, fill_value=False)
+    arrival = alike[ARRIVAL]
+    return Repeated(*(np.sort(arrival.filter(which).to_numpy()) for which in (shared, replaced)))
 
 
-def recorded(days: pl.Series) -> NDArray[np.int32]:
-    """Days as numbers; a day that is not known comes before all others."""
-    return days.to_physical().fill_null(_NEVER).to_numpy()
-
-
-def losers(folder: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Arrivals of the rows that another one replaces, and of all rows of records that came more than once; sorted."""
-    lost, shared = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        entries = np.fromfile(path, dtype=_ENTRY)
-        first = np.ascontiguousarray(entries["word_0"])
-        several = entries[within(first, repeated_words(first))]
-        order = np.lexsort((several["arrival"], several["recorded"], several["word_1"], several["word_0"]))
-        several = several[order]
-        same = (several["word_0"][1:] == several["word_0"][:-1]) & (several["word_1"][1:] == several["word_1"][:-1])
-        replaced = np.flatnonzero(same)
-        lost.append(several["arrival"][replaced])
-        shared.append(several["arrival"][np.union1d(replaced, replaced + 1)])
-    return np.sort(np.concatenate(lost)), np.sort(np.concatenate(shared))
+def _with_words(parts: Sequence[Path], several: NDArray[np.uint64]) -> pl.DataFrame:
+    """The rows whose keys begin with one of some words."""
+    found = []
+    for part in parts:
+        rows = pl.read_ipc(part, columns=[*KEY, ARRIVAL, "recorded_date"])
+        present = rows.filter(pl.col(KEY[0]).is_not_null())
+        found.append(present.filter(pl.Series(within(present[KEY[0]].to_numpy(), several))))
+    return pl.concat(found)
 
 
 def distinct(rows: pl.DataFrame) -> pl.DataFrame:

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from datetime import date
+from functools import reduce
+from operator import or_
 
 import polars as pl
 
-from schemas.table import PERSON_ID, Column, Kind, Table
+from schemas.table import PERSON_ID, Kind, Table
+from transforms.controller.codes import CODE, different
 from transforms.controller.identifiers import is_valid
 from transforms.controller.shapes import ill_shaped
 
@@ -21,14 +24,19 @@ LINKS_DISAGREE = "leads to two persons, or round in a circle"
 
 
 def reasons(
-    rows: pl.DataFrame, table: Table, identifier: str, unreadable: dict[str, pl.Series], latest: date
+    rows: pl.DataFrame,
+    table: Table,
+    identifier: str,
+    unreadable: dict[str, pl.Series],
+    latest: date,
+    known: pl.Series | None = None,
 ) -> pl.Series:
     """The reason why a row is invalid, "column: rule", or null. One value a row.
 
-    `latest` is the last day that is not in the future.
+    `latest` is the last day that is not in the future. Rows that are `known` have the identifier of a person.
     """
     reason = pl.Series("reason", [None], dtype=pl.String).new_from_index(0, rows.height)
-    for text, broken in _rules(rows, table, identifier, unreadable, latest):
+    for text, broken in _rules(rows, table, identifier, unreadable, latest, known):
         if broken.any():
             first = broken.fill_null(False) & reason.is_null()
             reason = pl.select(pl.when(first).then(pl.lit(text)).otherwise(reason).alias("reason")).to_series()
@@ -36,40 +44,49 @@ def reasons(
 
 
 def _rules(
-    rows: pl.DataFrame, table: Table, identifier: str, unreadable: dict[str, pl.Series], latest: date
+    rows: pl.DataFrame,
+    table: Table,
+    identifier: str,
+    unreadable: dict[str, pl.Series],
+    latest: date,
+    known: pl.Series | None,
 ) -> Iterator[tuple[str, pl.Series]]:
+    """Each rule that may be broken, and which rows break it. Codes are judged once each, ranges by their ends."""
     for name, lost in unreadable.items():
         yield f"{name}: {UNREADABLE}", lost
     for column in table.columns:
-        if column.required:
+        if column.required and rows[column.name].null_count():
             yield f"{column.name}: {MISSING}", rows[column.name].is_null()
     for name in (PERSON_ID, "former_id"):
-        if name in table.names:
+        if name == PERSON_ID and known is not None:
+            others = (~known).arg_true()
+            yield f"{name}: {INVALID}", ~known.clone().scatter(others, is_valid(rows[name].gather(others), identifier))
+        elif name in table.names:
             yield f"{name}: {INVALID}", ~is_valid(rows[name], identifier)
     for column in table.columns:
         values = rows[column.name]
-        if column.terms:
-            foreign = values.unique().drop_nulls()
-            foreign = foreign.filter(~foreign.is_in(list(column.terms)))
+        if column.kind is Kind.CODE:
+            known = different(values)
+            foreign = known.filter(
+                ~known.is_in(list(column.terms)) if column.terms else ill_shaped(known, table, column)
+            )
             if len(foreign):
-                yield f"{column.name}: {NOT_A_TERM}", values.is_in(foreign.implode())
-        elif column.kind is Kind.CODE:
-            foreign = values.unique().drop_nulls()
-            foreign = foreign.filter(ill_shaped(foreign, table, column))
-            if len(foreign):
-                yield f"{column.name}: {NOT_A_CODE}", values.is_in(foreign.implode())
+                rule = NOT_A_TERM if column.terms else NOT_A_CODE
+                yield f"{column.name}: {rule}", values.is_in(foreign.cast(CODE).implode())
         if column.minimum is not None or column.maximum is not None:
-            yield f"{column.name}: {OUT_OF_RANGE}", _outside(values, column)
+            yield f"{column.name}: {OUT_OF_RANGE}", _outside(values, column.minimum, column.maximum)
         if column.kind is Kind.DATE:
-            yield f"{column.name}: {TOO_EARLY}", values < EARLIEST
+            yield f"{column.name}: {TOO_EARLY}", _outside(values, EARLIEST, None)
             if not column.may_be_future:
-                yield f"{column.name}: {IN_FUTURE}", values > latest
+                yield f"{column.name}: {IN_FUTURE}", _outside(values, None, latest)
     for first, last in (("event_date", "end_date"), ("from_date", "to_date"), ("birth_date", "death_date")):
         if {first, last} <= set(table.names):
             yield f"{last}: {ENDS_BEFORE}", rows[last] < rows[first]
 
 
-def _outside(values: pl.Series, column: Column) -> pl.Series:
-    low = values < column.minimum if column.minimum is not None else pl.repeat(False, len(values), eager=True)
-    high = values > column.maximum if column.maximum is not None else pl.repeat(False, len(values), eager=True)
-    return low | high
+def _outside(values: pl.Series, low: float | date | None, high: float | date | None) -> pl.Series:
+    """Which values lie outside; one flag in all, false, where none does."""
+    lowest, highest = values.min(), values.max()
+    broken = [values < low] if low is not None and lowest is not None and lowest < low else []
+    broken += [values > high] if high is not None and highest is not None and highest > high else []
+    return reduce(or_, broken) if broken else pl.Series([False])

@@ -244,14 +244,19 @@ def _batches(path: Path, table: str, batch_rows: int | None = None) -> Iterator[
         yield from csv_batches(path, table, columns_of(path, table))
         return
 
-    def read() -> Iterator[Any]:
-        with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(batch_size=batch_rows or BATCH_ROWS)
-
-    for rows in arrow_rows(read):
-        if rows is None:
-            raise SourceRefused("the file cannot be read as Parquet", "Export it again", table)
-        yield rows
+    failed = False
+    try:
+        # Polars reads text several times faster than Arrow does, and ahead of what is asked for.
+        scan = pl.scan_parquet(path)
+        if batch_rows:
+            scan = scan.head(batch_rows)
+        for rows in scan.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True):
+            if rows.height:
+                yield rows
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        failed = True
+    if failed:
+        raise SourceRefused("the file cannot be read as Parquet", "Export it again", table)
 
 
 def arrow_rows(read: Callable[[], Iterator[Any]]) -> Iterator[pl.DataFrame | None]:

@@ -1,0 +1,154 @@
+"""The persons of a load: what the source says of them, merged, numbered in the order of their pseudonyms, written.
+
+Persons come before everything that happened to them. Their numbers say nothing of the order in which they came.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from threading import RLock
+
+import numpy as np
+import polars as pl
+
+from schemas.errors import SourceRefused
+from schemas.table import PERSON_ID, PERSON_NUMBER
+from schemas.tables import IDENTITY_LINK, TABLES
+from transforms.controller import validate
+from transforms.controller.blocks import through_runs
+from transforms.controller.generalise import generalise_birth
+from transforms.controller.lake_files import write
+from transforms.controller.links import Links
+from transforms.controller.pseudonymise import pseudonym_key, pseudonymise, to_series
+from transforms.controller.register import KEY, SAID, TAKEN_BACK, Numbering, number_all, number_more, resolve, words
+from transforms.controller.terms import Before, Tally, Terms
+
+Reject = Callable[[str, pl.DataFrame, pl.Series], None]
+
+
+class People:
+    """Takes identity links and then rows of persons; numbers the persons once something else is asked for.
+
+    `reject` seals rows of a table, as the source had them, with their reasons. With a `before`, the persons of the
+    lake keep their numbers.
+    """
+
+    def __init__(self, terms: Terms, file: Path, reject: Reject, before: Before | None) -> None:
+        """Know what is remembered of earlier loads; the persons will be written to `file`."""
+        self.links = before.memory.known_links() if before else Links()
+        self.numbering: Numbering | None = None
+        self.file = file
+        self._terms, self._reject, self._before = terms, reject, before
+        self._key = pseudonym_key(terms.keyring, terms.identifier, terms.domain)
+        self._said: list[pl.DataFrame] = [before.memory.persons] if before else []
+        self._raw: list[pl.DataFrame] = []
+        self._remembered: pl.DataFrame | None = None
+        self._lock = RLock()
+
+    def add_links(self, raw: pl.DataFrame, rows: pl.DataFrame, reason: pl.Series, tally: Tally) -> None:
+        """Take identity links. Raises SourceRefused where persons came before them."""
+        if self._raw or self.numbering is not None:
+            raise SourceRefused("identity links came after persons", "Deliver them first", table=IDENTITY_LINK)
+        usable = reason.is_null()
+        disagree = self.links.add(rows.filter(usable))
+        reason = reason.scatter(usable.arg_true(), disagree)
+        self._reject(IDENTITY_LINK, raw, reason)
+        tally.kept += reason.null_count()
+
+    def add(self, raw: pl.DataFrame, rows: pl.DataFrame, reason: pl.Series) -> None:
+        """Keep what the valid rows of a batch say, and the rows themselves until the persons are numbered."""
+        self._reject("person", raw, reason)
+        valid = reason.is_null()
+        said = rows.filter(valid).select(*SAID).with_columns(pl.col("is_retracted").fill_null(False))
+        self._said.append(said.cast(SAID))  # type: ignore[arg-type]
+        self._raw.append(raw.filter(valid))
+
+    def remembered(self) -> pl.DataFrame:
+        """What later loads must know of what the source said."""
+        if self._remembered is None:
+            raise AssertionError("persons have not been numbered")
+        return self._remembered
+
+    def numbers_of(self, identifiers: pl.Series, tally: Tally) -> pl.Series:
+        """The person number of each identifier, be it a former one; null where there is no such person."""
+        numbering = self.numbering or self.number(tally)
+
+        def number(some: pl.Series) -> pl.Series:
+            return numbering.number_of(pseudonymise(self.links.current(some), self._key))
+
+        return through_runs(identifiers, number)
+
+    def number(self, tally: Tally) -> Numbering:
+        """Merge rows of one person, quarantine persons whose rows contradict each other, number and write the rest."""
+        with self._lock:
+            if self.numbering is None:
+                self.numbering = self._number(tally)
+            return self.numbering
+
+    def _number(self, tally: Tally) -> Numbering:
+        if not self._said:
+            raise SourceRefused("no person was read", "Check the source", table="person")
+        said = pl.concat(self._said)
+        earlier = said.height - sum(rows.height for rows in self._raw)
+        found = resolve(said, self.links, self._key)
+        if found.persons.height == 0:
+            # The rows are sealed, so that the reasons can be looked at.
+            self._lose(found.lost, earlier)
+            raise SourceRefused("no valid person was read", "See the quarantine for the reasons", table="person")
+        if self._raw:
+            kept = found.persons.filter(pl.col("arrival") >= earlier).height
+            lost = self._lose(found.lost, earlier)
+            tally.kept = kept
+            tally.left_out(validate.MERGED, said.height - earlier - kept - lost)
+        # Of a person whose row was taken back nothing is remembered but that.
+        taken_back = found.lost.filter(pl.col("reason") == TAKEN_BACK)["arrival"]
+        places = pl.int_range(pl.len(), dtype=pl.UInt32)
+        self._remembered = said.filter(pl.col("is_retracted") | ~places.is_in(taken_back.implode()))
+        self._said, self._raw = [], []
+        numbering = self._numbered(found.persons, said[:earlier])
+        self._write(found.persons, numbering)
+        return numbering
+
+    def _numbered(self, persons: pl.DataFrame, earlier: pl.DataFrame) -> Numbering:
+        if self._before is None:
+            return number_all(persons)
+        said = ["former_id", "person_id"]
+        undone = self._before.memory.known_links().pairs.join(self.links.pairs, on=said, how="anti")
+        if undone.height:
+            raise SourceRefused(
+                "identity links contradict those of earlier loads, whose persons are one in the lake",
+                "Load the source in full",
+                IDENTITY_LINK,
+                "former_id",
+                undone.height,
+            )
+        was, now = (
+            self._before.memory.known_links().current(earlier[PERSON_ID]),
+            self.links.current(earlier[PERSON_ID]),
+        )
+        changed = was.ne_missing(now)
+        became = pl.DataFrame(words(pseudonymise(was.filter(changed), self._key)))
+        after = pl.DataFrame(words(pseudonymise(now.filter(changed), self._key))).rename(
+            dict(zip(KEY, ("now_0", "now_1"), strict=True))
+        )
+        return number_more(persons, self._before.persons, pl.concat([became, after], how="horizontal").unique(KEY))
+
+    def _write(self, persons: pl.DataFrame, numbering: Numbering) -> None:
+        pseudonym = persons.select(*KEY).to_numpy(order="c").view(np.uint8).reshape(-1, 16)
+        rows = persons.with_columns(
+            numbering.index[PERSON_NUMBER],
+            generalise_birth(persons["birth_date"], self._terms.birth_date).alias("birth_date"),
+            persons["sex"].fill_null("unknown").alias("sex"),
+            to_series(pseudonym, "pseudonym"),
+        )
+        table = TABLES["person"]
+        write(rows.select(*table.platform_schema).sort(PERSON_NUMBER), self.file)
+
+    def _lose(self, lost: pl.DataFrame, earlier: int) -> int:
+        """Seal the rows of this load that stand for nobody; returns how many."""
+        lost = lost.filter(pl.col("arrival") >= earlier)
+        if not lost.height:
+            return 0
+        raw = pl.concat(self._raw, how="diagonal_relaxed").with_row_index("arrival", earlier)
+        rejected = raw.join(lost, on="arrival", how="inner", maintain_order="left")
+        self._reject("person", rejected.drop("arrival", "reason"), rejected["reason"])
+        return lost.height
