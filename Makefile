@@ -6,11 +6,12 @@ AS_OF ?= 2026-10-31
 DATA ?= data
 PORT ?= 4200
 SOURCE ?= synthetic:$(PERSONS)
+NAME ?= explore
 BIN := .venv/bin
 # Byte code is written even where the environment says not to: without it every start takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run serve test test-slow check format bench lock clean help
+.PHONY: run serve test test-slow check format bench notebook lock clean help
 
 run: .venv/ready ## Run everything on generated data: make run [PERSONS=70000] [YEARS=3] [AS_OF=2026-10-31] [DATA=data]
 	@$(BIN)/caregap --data $(DATA) run --source synthetic:$(PERSONS) --years $(YEARS) --as-of $(AS_OF)
@@ -36,6 +37,10 @@ format: .venv/ready ## Format the code
 
 bench: .venv/ready ## Measure: each figure as a ratio to its limit, in the same run
 	$(BIN)/python -m pytest -m bench -s
+
+notebook: .venv/ready ## Open a notebook on this machine alone: make notebook [NAME=explore|indicator|release] [DATA=data]
+	@MARIMO_SKIP_UPDATE_CHECK=1 DO_NOT_TRACK=1 CAREGAP_DATA=$(DATA) \
+		$(BIN)/marimo edit --host 127.0.0.1 --skip-update-check --no-sandbox notebooks/$(NAME).py
 
 lock: .venv/ready ## Resolve the dependencies anew into requirements.lock
 	$(BIN)/python -m pip install --quiet uv

@@ -10,13 +10,12 @@ from typing import Any
 import polars as pl
 
 from flows import audit
-from flows.counted import read_counts
+from flows.counted import BY, DIMENSIONS, inner_cells, read_counts
 from flows.notices import announce, told
 from flows.protection import attack_release, must_hold, protect_with
 from flows.settings import Layout
 from flows.version import code_version
 from flows.zone import zone_flow, zone_task
-from schemas.areas import MAJOR, UNKNOWN_AREA
 from schemas.errors import UsageRefused
 from schemas.indicators import Indicator, age_reach, load_indicators
 from schemas.policy import load_policy
@@ -27,9 +26,6 @@ from transforms.release.page import Release
 from transforms.release.protect import confidential_files, describe
 from transforms.release.publish import MANIFEST, build_candidate, public_files
 from transforms.release.spec import Spec
-
-BY = ("as_of", "indicator")
-DIMENSIONS = (("major", "district"), ("sex",), ("age_band",))
 
 
 @zone_task("protect, attack and build a candidate")
@@ -104,21 +100,6 @@ def _dates(layout: Layout, about: Mapping[str, Any], day: date, months: int) -> 
 def population(about: Mapping[str, Any]) -> str:
     """Whom counts are of, for the ledger: the city; of generated data each load is a city of its own."""
     return f"generated {about['load']}" if about["generated"] else "city"
-
-
-def inner_cells(counts: pl.DataFrame, areas: pl.DataFrame) -> pl.DataFrame:
-    """Counts in the words of a release; one row per date, indicator, district, sex and age band."""
-    above = dict(areas.filter(pl.col("level") != MAJOR).select("code", "parent").iter_rows())
-    return counts.select(
-        pl.col("as_of").cast(pl.String),
-        "indicator",
-        major=pl.col("area_code").replace_strict({**above, UNKNOWN_AREA: UNKNOWN_AREA}),
-        district="area_code",
-        sex="sex",
-        age_band="age_band",
-        eligible="eligible",
-        gap="open",
-    )
 
 
 def manifest_digest(folder: Path) -> str:
