@@ -11,6 +11,7 @@ import polars as pl
 
 from flows import audit
 from flows.counted import read_counts
+from flows.history import population, published_history
 from flows.protection import attack_release, must_hold
 from flows.settings import Layout
 from flows.version import code_version
@@ -19,8 +20,9 @@ from schemas.areas import MAJOR, UNKNOWN_AREA
 from schemas.errors import UsageRefused
 from schemas.indicators import Indicator, age_reach, load_indicators
 from schemas.policy import load_policy
+from schemas.publisher import load_publisher
 from transforms.release.datapackage import sha256
-from transforms.release.figures import derived_figures, describe_derived
+from transforms.release.figures import describe_derived, release_figures
 from transforms.release.ledger import recall
 from transforms.release.page import Release
 from transforms.release.protect import confidential_files, describe, protect_counts
@@ -55,12 +57,25 @@ def protect(data: str, as_of: str, months: int, release_id: str) -> dict[str, An
     indicators = [known[name] for name in about["indicators"]]
     own, ages = protected.table.filter(pl.col("as_of") == as_of), {one.id: _ages(one) for one in indicators}
     certificate = protected.certificate | {"derived": describe_derived(own, ages)}
-    derived = derived_figures(own, areas, ages)
-    text = protected.table.write_csv().encode()
-    files = public_files(text, protected.table, areas, indicators, certificate, release, derived)
+    tables = {
+        date.fromisoformat(str(of)): part for (of,), part in protected.table.partition_by("as_of", as_dict=True).items()
+    }
+    versions = {one.id: one.version for one in indicators}
+    files = public_files(
+        protected.table.write_csv().encode(),
+        protected.table,
+        areas,
+        indicators,
+        certificate,
+        release,
+        derived=release_figures(tables, day, areas, ages),
+        history=published_history(layout.published, population(about), versions),
+        publisher=load_publisher(),
+    )
     _attack_as_published(files, layout.candidates)
     inputs = {name: about[name] for name in ("load", "source", "lake", "policy_version", "code_version", "indicators")}
     inputs |= {"release_policy_version": policy.version, "singling_out": about.get("singling_out", [])}
+    inputs |= {"indicator_versions": versions}
     build_candidate(
         layout.candidates / release_id, files, confidential_files(protected), release, inputs, built_by=audit.account()
     )
@@ -100,11 +115,6 @@ def _dates(layout: Layout, about: Mapping[str, Any], day: date, months: int) -> 
     if len(wanted) < months:
         raise UsageRefused("fewer months have been counted", f"caregap analyse --as-of {day} --months {months}")
     return [found for found in wanted if found == day or found.isoformat() not in released]
-
-
-def population(about: Mapping[str, Any]) -> str:
-    """Whom counts are of, for the ledger: the city; of generated data each load is a city of its own."""
-    return f"generated {about['load']}" if about["generated"] else "city"
 
 
 def inner_cells(counts: pl.DataFrame, areas: pl.DataFrame) -> pl.DataFrame:

@@ -12,17 +12,20 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from schemas.errors import ApprovalMissing, DisclosureRefused, UsageRefused
+from schemas.publisher import UNNAMED, Publisher
 from transforms.release.datapackage import CC_BY_4, Licence, describe_release, sha256
 from transforms.release.decisions import WITHDRAW, Decision, from_json, outcome
 from transforms.release.figures import DERIVED_FILE
-from transforms.release.page import IndicatorText, Release, render_pages
+from transforms.release.page import IndicatorText, Release
 from transforms.release.page_figures import COLUMNS, public_cells
+from transforms.release.site.pages import render_site
 
 MANIFEST, PUBLIC, CONFIDENTIAL, LATEST = "manifest.json", "public", "confidential", "latest"
 DECISIONS = "decisions.json"
@@ -41,12 +44,15 @@ def public_files(
     release: Release,
     derived: pl.DataFrame | None = None,
     licence: Licence = CC_BY_4,
+    history: Mapping[date, pl.DataFrame] | None = None,
+    publisher: Publisher = UNNAMED,
 ) -> dict[str, bytes]:
     """Make every public file of a release; its path in the release to bytes. The same input gives the same bytes.
 
     `table_csv` is the protected table as it was written and attacked, `table` the same as a frame. It may have several
-    dates; the pages show the release's own, and so are the `derived` figures. Raises DisclosureRefused where the two
-    differ, or where the table cannot be shown as it is.
+    dates; the pages show the release's own, and of the others the trend of the whole city, as they do of `history`:
+    tables of dates that other releases published. `derived` are figures of the table, with AS_OF. Raises
+    DisclosureRefused where the two tables differ, or where the table cannot be shown as it is.
     """
     dates = table.partition_by(AS_OF, as_dict=True, maintain_order=True)
     cells = pl.concat(
@@ -65,12 +71,15 @@ def public_files(
         "table.parquet": parquet.getvalue(),
         "areas.csv": areas.write_csv().encode(),
         "certificate.json": _json(certificate),
-        **render_pages(own, areas, indicators, release, derived),
     }
     if derived is not None:
-        dated = derived.select(pl.lit(release.as_of.isoformat()).alias(AS_OF), pl.all())
-        files[DERIVED_FILE] = dated.write_csv().encode()
-    return files | {"datapackage.json": describe_release(files, release, indicators, licence)}
+        files[DERIVED_FILE] = derived.write_csv().encode()
+    files["datapackage.json"] = describe_release(files, release, indicators, licence)
+    own_derived = None if derived is None else derived.filter(pl.col(AS_OF) == release.as_of.isoformat())
+    before = {date.fromisoformat(str(day)): part for (day,), part in dates.items()}
+    earlier = {day: part for day, part in {**(history or {}), **before}.items() if day < release.as_of}
+    sizes = {path: len(content) for path, content in files.items()}
+    return files | render_site(own, areas, indicators, release, own_derived, earlier, sizes, publisher, licence)
 
 
 def build_candidate(
