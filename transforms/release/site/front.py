@@ -15,11 +15,11 @@ BY_CHANCE = 0.05
 
 @dataclass(frozen=True)
 class Item:
-    """One thing to look at: a link and a sentence."""
+    """One indicator to look at: a link, and why in sentences."""
 
     title: str
     address: str
-    text: str
+    sentences: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,11 @@ def look_first(gaps: Sequence[Gap], own: Words) -> list[Item]:
     if spread and spread.districts_said(FAR_ABOVE):
         names = [row.name for _, row in spread.tiles if row.comparison == FAR_ABOVE]
         shown = ", ".join(names[:NAMES]) + (", …" if len(names) > NAMES else "")
-        found.append((spread, "look_areas", {"names": shown}))
-    return [Item(gap.title, gap.address, own.labels[label].format(**told)) for gap, label, told in found]
+        found.append((spread, "look_areas", {"names": shown, "count": str(len(names))}))
+    texts: dict[str, list[str]] = {}
+    for gap, label, told in found:
+        texts.setdefault(gap.text.id, []).append(own.labels[label].format(**told))
+    return [Item(gap.title, gap.address, tuple(texts.pop(gap.text.id))) for gap, *_ in found if gap.text.id in texts]
 
 
 def chance(gaps: Sequence[Gap], own: Words) -> Chance:

@@ -9,7 +9,7 @@ import jinja2
 import polars as pl
 
 from schemas.areas import CITY
-from schemas.errors import DisclosureRefused
+from schemas.errors import DisclosureRefused, UsageRefused
 from schemas.labels import LANGUAGES
 from schemas.publisher import UNNAMED, Publisher
 from transforms.release.datapackage import CC_BY_4, Licence
@@ -17,7 +17,7 @@ from transforms.release.page import IndicatorText, Release
 from transforms.release.page_figures import GROUP, SUPPRESSED, TOTAL, figures, public_cells
 from transforms.release.page_words import EMPTY, HIDDEN, NOT_GIVEN, Words, words
 from transforms.release.site import pictures
-from transforms.release.site.addresses import ABOUT, FRONT_PAGE, STYLE, about_page, area_page, to_root
+from transforms.release.site.addresses import ABOUT, FRONT_PAGE, STYLE, about_page, area_page, indicator_page, to_root
 from transforms.release.site.files import listed
 from transforms.release.site.front import by_size, chance, look_first
 from transforms.release.site.gaps import Gap, Place, gap_of, places_of, said_of
@@ -60,6 +60,8 @@ def render_site(
             column="indicator",
             count=len(untold),
         )
+    _must_differ([indicator_page(one.id) for one in indicators], "indicators")
+    _must_differ([area_page(code) for code in areas["code"]], "areas")
     more = _more_by_indicator(derived)
     earlier = {day: _by_indicator(figures(_whole_city(one, areas))) for day, one in (history or {}).items()}
     environment, pages = _environment(), {STYLE: _style()}
@@ -114,6 +116,12 @@ def render_site(
             about = {"page": address, "root": root, "home": f"{root}{own.language}/", "has_figures": False}
             pages[path] = _written(environment, template, {**language, **about, **special})
     return pages
+
+
+def _must_differ(addresses: Sequence[str], table: str) -> None:
+    if count := len(addresses) - len(set(addresses)):
+        next_step = "Give codes that differ in letters and digits"
+        raise UsageRefused("two codes have the same address", next_step, table=table, column="code", count=count)
 
 
 def _pages(gaps: Sequence[Gap], places: Sequence[Place], own: Words) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -4,7 +4,7 @@ Coordinates are in the units of the picture's own viewBox. What a sentence says 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from math import ceil, floor, log10
 
@@ -15,7 +15,7 @@ from transforms.release.site.rows import ABOVE, ALIKE, BELOW, FAR_ABOVE, FAR_BEL
 from transforms.statistics import Z_95, Z_998, funnel_limits
 
 WIDTH, HEIGHT = 700, 340
-LEFT, RIGHT, TOP, BOTTOM = 58, 14, 12, 46
+LEFT, RIGHT, TOP, BOTTOM = 58, 26, 12, 46
 """Margins around the plot, wide enough for the words of the axes."""
 LABELLED = 8
 """At most so many marks of a funnel plot bear a name; all are in the table."""
@@ -42,6 +42,12 @@ class Mark:
     title: str
     label: str
     is_left: bool
+
+    @property
+    def box(self) -> tuple[float, float]:
+        """From where to where its name reaches."""
+        length = 8 * len(self.label) + 11
+        return (self.x - length, self.x - 11) if self.is_left else (self.x + 11, self.x + length)
 
 
 @dataclass(frozen=True)
@@ -156,7 +162,8 @@ def funnel(rows: Sequence[Row], shorts: Sequence[str], city_rate: float, own: Wo
     if not drawn:
         return None
     x_values = _ticks(0, max(row.size or 0 for row, _ in drawn))
-    y_values = _ticks(0, max(100 * city_rate, *(row.rate_tenths / 10 for row, _ in drawn if row.rate_tenths)) * 1.15)
+    rates = [(row.rate_tenths or 0) / 10 for row, _ in drawn]
+    y_values = _ticks(0, max(100 * city_rate, *rates, 0.1) * 1.15)
     y_values = [value for value in y_values if value <= 100]
     x, y = _axis(0, x_values[-1], LEFT, WIDTH - RIGHT), _axis(0, y_values[-1], HEIGHT - BOTTOM, TOP)
     first = max(1, min(row.size or 1 for row, _ in drawn) // 2)
@@ -166,26 +173,39 @@ def funnel(rows: Sequence[Row], shorts: Sequence[str], city_rate: float, own: Wo
         for limit in funnel_limits(city_rate, sizes, z):
             places = [(x(size), y(min(100 * share, y_values[-1]))) for size, share in zip(sizes, limit, strict=True)]
             limits.append((name, _path(places)))
-    far = {FAR_ABOVE, FAR_BELOW}
-    told = sorted((row for row, _ in drawn if row.sign), key=lambda row: row.comparison not in far)[:LABELLED]
-    marks = tuple(
+    marks = [
         Mark(
             x(row.size or 0),
             y((row.rate_tenths or 0) / 10),
             row.comparison,
             f"{row.name}: {row.rate}, {own.labels[row.comparison]}" if row.is_compared else f"{row.name}: {row.rate}",
-            short if row in told else "",
+            short,
             x(row.size or 0) > WIDTH * 0.8,
         )
         for row, short in drawn
-    )
+    ]
     return Funnel(
-        marks,
+        _labelled(marks, y(100 * city_rate)),
         tuple(limits),
         y(100 * city_rate),
         tuple(Tick(x(value), own.count(int(value))) for value in x_values),
         tuple(Tick(y(value), own.axis(value)) for value in y_values),
     )
+
+
+def _labelled(marks: Sequence[Mark], city_y: float) -> tuple[Mark, ...]:
+    """The marks with a name only on those outside the limits, the farthest first, where nothing else stands."""
+    order = sorted(marks, key=lambda mark: (mark.said not in (FAR_ABOVE, FAR_BELOW), -abs(mark.y - city_y)))
+    named: list[Mark] = []
+    for mark in order:
+        if mark.said not in (ABOVE, BELOW, FAR_ABOVE, FAR_BELOW) or len(named) == LABELLED:
+            continue
+        left, right = mark.box
+        is_free = not any(left - 9 < one.x < right + 9 and abs(one.y - mark.y) < 16 for one in marks if one != mark)
+        apart = all(right < one.box[0] or left > one.box[1] or abs(one.y - mark.y) > 16 for one in named)
+        if is_free and apart:
+            named.append(mark)
+    return tuple(mark if mark in named else replace(mark, label="") for mark in marks)
 
 
 def trend(days: Sequence[tuple[date, Row]], own: Words) -> Trend | None:
