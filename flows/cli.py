@@ -184,6 +184,12 @@ def _parser() -> argparse.ArgumentParser:
     shown = actions.add_parser("show", parents=[common], help="what it is, what changed, what is hidden and why")
     shown.add_argument("candidate", metavar="CANDIDATE")
 
+    made = command("view", commands.view, "Show a published release in a browser of this machine.")
+    made.add_argument("release", nargs="?", default="latest", metavar="RELEASE", help="the latest, if none is named")
+    made.add_argument(
+        "--port", type=_port, default=8000, metavar="N", help="port on loopback (8000); 0 takes a free one"
+    )
+
     made = command("verify", commands.verify, "Check a published release offline: its bytes, and who approved them.")
     made.add_argument("directory", type=Path, metavar="DIR")
 
@@ -304,6 +310,12 @@ def _name(text: str) -> str:
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError("not a whole number of at least 1")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError("not a port")
     return int(text)
 
 

@@ -132,6 +132,16 @@ def candidate(given: argparse.Namespace, layout: Layout) -> None:
         _print(show(layout, given.candidate))
 
 
+def view(given: argparse.Namespace, layout: Layout) -> None:
+    """Serve a published release to a browser of this machine, until it is stopped."""
+    from flows.view import address_of, serve
+
+    with serve(layout.published / given.release, given.port) as server:
+        _print(f"{address_of(server)} - Ctrl-C stops")
+        sys.stdout.flush()
+        server.serve_forever()
+
+
 def verify(given: argparse.Namespace, layout: Layout) -> None:
     """Check a published release offline."""
     from flows.room import verify

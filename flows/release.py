@@ -11,6 +11,7 @@ import polars as pl
 
 from flows import audit
 from flows.counted import BY, DIMENSIONS, inner_cells, read_counts
+from flows.history import population, published_history
 from flows.notices import announce, told
 from flows.protection import attack_release, must_hold, protect_with
 from flows.settings import Layout
@@ -19,8 +20,9 @@ from flows.zone import zone_flow, zone_task
 from schemas.errors import UsageRefused
 from schemas.indicators import Indicator, age_reach, load_indicators
 from schemas.policy import load_policy
+from schemas.publisher import load_publisher
 from transforms.release.datapackage import sha256
-from transforms.release.figures import derived_figures, describe_derived
+from transforms.release.figures import describe_derived, release_figures
 from transforms.release.ledger import recall
 from transforms.release.page import Release
 from transforms.release.protect import confidential_files, describe
@@ -52,12 +54,25 @@ def protect(data: str, as_of: str, months: int, release_id: str) -> dict[str, An
     indicators = [known[name] for name in about["indicators"]]
     own, ages = protected.table.filter(pl.col("as_of") == as_of), {one.id: _ages(one) for one in indicators}
     certificate = protected.certificate | {"derived": describe_derived(own, ages)}
-    derived = derived_figures(own, areas, ages)
-    text = protected.table.write_csv().encode()
-    files = public_files(text, protected.table, areas, indicators, certificate, release, derived)
+    tables = {
+        date.fromisoformat(str(of)): part for (of,), part in protected.table.partition_by("as_of", as_dict=True).items()
+    }
+    versions = {one.id: one.version for one in indicators}
+    files = public_files(
+        protected.table.write_csv().encode(),
+        protected.table,
+        areas,
+        indicators,
+        certificate,
+        release,
+        derived=release_figures(tables, day, areas, ages),
+        history=published_history(layout.published, population(about), versions),
+        publisher=load_publisher(),
+    )
     _attack_as_published(files, layout.candidates)
     inputs = {name: about[name] for name in ("load", "source", "lake", "policy_version", "code_version", "indicators")}
     inputs |= {"release_policy_version": policy.version, "singling_out": about.get("singling_out", [])}
+    inputs |= {"indicator_versions": versions}
     build_candidate(
         layout.candidates / release_id, files, confidential_files(protected), release, inputs, built_by=audit.account()
     )
@@ -68,7 +83,9 @@ def _attack_as_published(files: Mapping[str, bytes], beside: Path) -> None:
     """Attack the very files that would be public, printed figures among them. Raises DisclosureRefused."""
     with TemporaryDirectory(prefix=".attack-", dir=beside) as folder:
         for name, content in files.items():
-            (Path(folder) / name).write_bytes(content)
+            path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
         must_hold(attack_release(Path(folder)))
 
 
@@ -95,11 +112,6 @@ def _dates(layout: Layout, about: Mapping[str, Any], day: date, months: int) -> 
     if len(wanted) < months:
         raise UsageRefused("fewer months have been counted", f"caregap analyse --as-of {day} --months {months}")
     return [found for found in wanted if found == day or found.isoformat() not in released]
-
-
-def population(about: Mapping[str, Any]) -> str:
-    """Whom counts are of, for the ledger: the city; of generated data each load is a city of its own."""
-    return f"generated {about['load']}" if about["generated"] else "city"
 
 
 def manifest_digest(folder: Path) -> str:

@@ -13,8 +13,9 @@ import polars as pl
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from flows import audit
+from flows.history import population
 from flows.notices import announce
-from flows.release import manifest_digest, population
+from flows.release import manifest_digest
 from flows.settings import Layout
 from flows.signing import load_key
 from flows.storage import replace_bytes
@@ -24,7 +25,6 @@ from schemas.stewards import Steward, missing
 from transforms.release import decisions
 from transforms.release.decisions import APPROVE, WITHDRAW, Decision
 from transforms.release.ledger import record, remember
-from transforms.release.page import page_name
 from transforms.release.protect import DECISIONS_FILE
 from transforms.release.publish import (
     DECISIONS,
@@ -36,6 +36,7 @@ from transforms.release.publish import (
     withdraw,
 )
 from transforms.release.published import CERTIFICATE_FILE
+from transforms.release.site.addresses import FRONT_PAGE
 from transforms.release.tombstone import withdrawn_pages
 
 
@@ -124,8 +125,8 @@ def take_back(layout: Layout, release: str, name: str, reason: str, key_file: Pa
             _approving(earlier, manifest, digest)
             _log(layout, WITHDRAW, release, new)
         decided = datetime.fromisoformat(earlier[-1].statement.decided).date()
-        withdraw(folder, decisions.to_json(earlier), withdrawn_pages(release, decided))
-    return f"Withdrawn: {folder / page_name('fi')} says so"
+        withdraw(folder, decisions.to_json(earlier), withdrawn_pages(release, decided, manifest["sha256"]))
+    return f"Withdrawn: {folder / FRONT_PAGE} says so"
 
 
 def verify(directory: Path) -> str:
@@ -212,7 +213,7 @@ def _publish(layout: Layout, folder: Path, made: list[Decision], by: str) -> Pat
     published = publish(folder, layout.published, digest, decisions.to_json(made))
     audit.record(layout.audit, "publish", release=folder.name, by=by, manifest_sha256=digest)
     announce(layout, "published", "publish", folder.name)
-    return published / page_name("fi")
+    return published / FRONT_PAGE
 
 
 def _remember(layout: Layout, candidate: Path, table: pl.DataFrame) -> None:

@@ -94,14 +94,14 @@ def test_a_printed_figure_over_a_hidden_count_stops_the_release(
     """The files are attacked as they would be published, and not the table alone."""
     import flows.release
 
-    given = flows.release.derived_figures
+    given = flows.release.release_figures
 
     def careless(*arguments: object) -> pl.DataFrame:
         found = given(*arguments)  # type: ignore[arg-type]
         hidden = (pl.col("kind") == "rate") & (pl.col("status") == "suppressed")
         return found.with_columns(figure=pl.when(hidden).then(pl.lit("33.3")).otherwise("figure"))
 
-    monkeypatch.setattr(flows.release, "derived_figures", careless)
+    monkeypatch.setattr(flows.release, "release_figures", careless)
     before = sorted(Layout(data).candidates.iterdir())
     done = caregap("release", "--as-of", AS_OF, data=data)
     assert done.code == 13, done.err

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date
 from itertools import product
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -29,6 +30,8 @@ class Text:
     title: dict[str, str]
     description: dict[str, str]
     source: str
+    version: int = 1
+    exclusions: tuple[Any, ...] = ()
 
 
 def texts(*ids: str) -> list[Text]:

@@ -144,6 +144,7 @@ def _derived_schema() -> dict[str, Any]:
         "kind": "What is told of the group: " + ", ".join(KINDS) + ".",
         "figure": "The figure as it is printed; empty where it is not given. certificate.json says how it follows.",
         "status": "published; suppressed, undefined or too_few where the figure is not given.",
+        "since": "Of a change, the date that it is measured from; empty of other figures.",
     }
     fields = [{"name": name, "type": "string", "description": text} for name, text in texts.items()]
     return {"fields": fields, "missingValues": [""], "primaryKey": ["as_of", *GROUP, "kind"]}

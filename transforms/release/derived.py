@@ -15,7 +15,7 @@ import polars as pl
 
 from schemas.errors import DisclosureRefused, UsageRefused
 from transforms.release.bounds import Marks, Numbers, Places
-from transforms.release.inputs import follow_from_published
+from transforms.release.inputs import EARLIER, follow_from_published, with_earlier
 from transforms.release.printed import CHANGE, DERIVED_FILE, INTERVALS, OTHER, RATIO, Kind, span
 from transforms.release.published import SUMMED, Part, same_date
 
@@ -182,7 +182,10 @@ def _read(cells: _Cells, parts: Sequence[Part], start: Places, number: int, kind
     rows = rows.join(own, on=labels, how="left", maintain_order="left")
     if rows["gap"].is_null().any():
         _refuse("a figure is of no cell of the table", rows["gap"].null_count())
-    rows = rows.filter(~follow_from_published(rows, own, cells.hidden, kind, part))
+    rows = pl.concat(
+        some.filter(~follow_from_published(some, groups, cells.hidden, kind, part))
+        for some, groups in _by_since(rows, own, parts, start, part, kind)
+    )
     if kind.figure in ("share", *INTERVALS):
         for gap, eligible, text in rows.select("gap", "eligible", "figure").iter_rows():
             if not (cells.hidden[gap] or cells.hidden[eligible]):
@@ -206,6 +209,19 @@ def _read(cells: _Cells, parts: Sequence[Part], start: Places, number: int, kind
         for (since,), some in rows.partition_by("since", as_dict=True, maintain_order=True).items():
             (before,) = changes(parts, part, str(since))
             _changed(cells, _groups(parts[before], int(start[before])), labels, kind, some, rounding)
+
+
+def _by_since(
+    rows: pl.DataFrame, own: pl.DataFrame, parts: Sequence[Part], start: Places, part: Part, kind: Kind
+) -> list[tuple[pl.DataFrame, pl.DataFrame]]:
+    """The figures by the date that they are measured from, with the groups' cells at both dates; else all at once."""
+    if not any(name.startswith(EARLIER) for name in kind.inputs or ()):
+        return [(rows, own)]
+    found = [(rows.clear(), own)]
+    for (since,), some in rows.partition_by("since", as_dict=True, maintain_order=True).items():
+        (before,) = changes(parts, part, str(since))
+        found.append((some, with_earlier(own, _groups(parts[before], int(start[before])), part)))
+    return found
 
 
 def changes(parts: Sequence[Part], part: Part, since: str) -> list[int]:

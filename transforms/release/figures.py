@@ -81,13 +81,7 @@ def derived_figures(
     pieces += [_ratios(found, shown)]
     if earlier is not None:
         pieces.append(_changes(shown, paired(public_cells(earlier, areas))))
-    kind_order = pl.col("kind").replace_strict({kind: place for place, kind in enumerate(KINDS)})
-    given = pl.col("status") == PUBLISHED
-    return (
-        pl.concat(pieces)
-        .sort("order", kind_order)
-        .select(*GROUP, "kind", figure=pl.when(given).then(_printed()), status="status")
-    )
+    return _written(pl.concat(pieces))
 
 
 def describe_derived(table: pl.DataFrame, ages: Mapping[str, Ages]) -> dict[str, Any]:
@@ -148,6 +142,26 @@ def trend_figures(
     return {
         day: derived_figures(tables[day], areas, ages, tables.get(_year_before(day, tables))) for day in sorted(tables)
     }
+
+
+def release_figures(
+    tables: Mapping[date, pl.DataFrame], as_of: date, areas: pl.DataFrame, ages: Mapping[str, Ages]
+) -> pl.DataFrame:
+    """The rows of derived.csv: one row per date, indicator, group that a page shows, and kind.
+
+    Of the release's own date every figure; of the other dates of its table the rates of the whole city, which its pages
+    draw as a trend. `as_of` is the date of a figure, `since`, of a change alone, the one that it is measured from.
+    """
+    before = _year_before(as_of, tables)
+    own = derived_figures(tables[as_of], areas, ages, tables.get(before))
+    is_change = pl.col("kind").str.starts_with("change")
+    since = pl.when(is_change).then(pl.lit(before.isoformat())).otherwise(pl.lit(None, pl.String)).alias("since")
+    pieces = [own.select(pl.lit(as_of.isoformat()).alias("as_of"), pl.all(), since)]
+    for day in sorted(set(tables) - {as_of}):
+        city = _with_city(paired(public_cells(tables[day], areas)).filter(_is_city()).with_row_index("order"))
+        figures = _written(_rates(city)).with_columns(since=pl.lit(None, pl.String))
+        pieces.append(figures.select(pl.lit(day.isoformat()).alias("as_of"), pl.all()))
+    return pl.concat(pieces)
 
 
 def _year_before(day: date, tables: Mapping[date, pl.DataFrame]) -> date:
@@ -211,6 +225,15 @@ def _long(groups: pl.DataFrame, status: pl.Expr, numbers: Mapping[str, pl.Expr])
             "order", *GROUP, kind=pl.lit(kind), number=number.cast(pl.Float64) * 10 ** KINDS[kind], status=status
         )
         for kind, number in numbers.items()
+    )
+
+
+def _written(pieces: pl.DataFrame) -> pl.DataFrame:
+    """Figures as text, in the order of the groups and kinds."""
+    kind_order = pl.col("kind").replace_strict({kind: place for place, kind in enumerate(KINDS)})
+    given = pl.col("status") == PUBLISHED
+    return pieces.sort("order", kind_order).select(
+        *GROUP, "kind", figure=pl.when(given).then(_printed()), status="status"
     )
 
 

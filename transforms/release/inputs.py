@@ -9,8 +9,18 @@ from transforms.release.bounds import Marks
 from transforms.release.printed import Kind
 from transforms.release.published import SUMMED, Part
 
-BANDS, CITY = "bands.", "city."
-"""Before a measure: of every band of the kind's level that has a weight; of the whole city instead of the group."""
+BANDS, CITY, EARLIER = "bands.", "city.", "earlier."
+"""Before a measure: of every band of the kind's level that has a weight; of the whole city instead of the group; of the
+same group at the date that a change is measured from."""
+
+
+def with_earlier(groups: pl.DataFrame, before: pl.DataFrame, part: Part) -> pl.DataFrame:
+    """The groups that an earlier table has too, with the cells of its measures beside their own."""
+    labels = [name for levels in part.rules.dimensions for name in levels]
+    if not {*labels} <= {*before.columns}:
+        return groups.clear()
+    measures = {name: f"{EARLIER}{name}" for name in before.columns if name not in labels}
+    return groups.join(before.rename(measures), on=labels, how="inner", maintain_order="left")
 
 
 def follow_from_published(rows: pl.DataFrame, groups: pl.DataFrame, hidden: Marks, kind: Kind, part: Part) -> pl.Series:

@@ -57,9 +57,17 @@ class Words:
         first, last = (self.decimal(limit, HIDDEN) for limit in (low, high))
         return self.labels[label].format(change=sign + self.decimal(change, HIDDEN), low=first, high=last)
 
+    def month(self, day: date) -> str:
+        """A month in figures, for an axis."""
+        return f"{day.month}/{day.year}"
+
     def date(self, day: date) -> str:
         """A date as the language writes it."""
         return self.labels["date"].format(year=day.year, month=day.month, day=day.day)
+
+    def axis(self, value: float) -> str:
+        """A number on an axis, with no more decimals than it has."""
+        return f"{value:g}".replace(".", self.labels["decimal_mark"])
 
     def sex(self, code: str) -> str:
         """The name of a sex as registered; a code that has no name stands for itself."""

@@ -1,11 +1,12 @@
-"""The pages that stay at the address of a withdrawn release."""
+"""The pages that stay at every address of a withdrawn release."""
 
+from collections.abc import Iterable
 from datetime import date
 from html import escape
 
 from schemas.labels import LANGUAGES
-from transforms.release.page import page_name
-from transforms.release.page_words import words
+from transforms.release.page_words import Words, words
+from transforms.release.site.addresses import FRONT_PAGE, language_of
 
 _PAGE = """<!DOCTYPE html>
 <html lang="{language}">
@@ -17,20 +18,30 @@ _PAGE = """<!DOCTYPE html>
 </head>
 <body>
 <main>
-<h1>{title}</h1>
-<p>{text}</p>
+{said}
 </main>
 </body>
 </html>
 """
 
 
-def withdrawn_pages(release_id: str, day: date) -> dict[str, bytes]:
-    """A page of each language that says that a release was withdrawn, and when; file name to UTF-8 bytes."""
+def withdrawn_pages(release_id: str, day: date, addresses: Iterable[str]) -> dict[str, bytes]:
+    """A page at each address of a page that says that the release was withdrawn, and when; UTF-8 by address.
+
+    Other files have no successor. The page that all languages share says it in all of them.
+    """
     pages = {}
-    for own in map(words, LANGUAGES):
-        text = own.labels["withdrawn_text"].format(release=release_id, day=own.date(day))
-        title = own.labels["withdrawn_title"]
-        page = _PAGE.format(language=own.language, title=escape(title), text=escape(text))
-        pages[page_name(own.language)] = page.encode()
+    for address in {FRONT_PAGE, *(one for one in addresses if one.endswith(".html"))}:
+        language = language_of(address)
+        told = [words(one) for one in LANGUAGES if language in (one, None)]
+        said = "\n".join(_said(own, release_id, day) for own in told)
+        title = " – ".join(own.labels["withdrawn_title"] for own in told)
+        page = _PAGE.format(language=told[0].language, title=escape(title), said=said)
+        pages[address] = page.encode()
     return pages
+
+
+def _said(own: Words, release_id: str, day: date) -> str:
+    text = own.labels["withdrawn_text"].format(release=release_id, day=own.date(day))
+    title = own.labels["withdrawn_title"]
+    return f'<section lang="{own.language}">\n<h1>{escape(title)}</h1>\n<p>{escape(text)}</p>\n</section>'
