@@ -71,7 +71,9 @@ def _attack_as_published(files: Mapping[str, bytes], beside: Path) -> None:
     """Attack the very files that would be public, printed figures among them. Raises DisclosureRefused."""
     with TemporaryDirectory(prefix=".attack-", dir=beside) as folder:
         for name, content in files.items():
-            (Path(folder) / name).write_bytes(content)
+            path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
         must_hold(attack_release(Path(folder)))
 
 

@@ -15,7 +15,7 @@ from page_cases import RELEASE, dated, protected_table, texts
 from schemas.areas import load_areas
 from schemas.errors import ApprovalMissing, DisclosureRefused, UsageRefused
 from transforms.release.page_figures import COLUMNS
-from transforms.release.publish import build_candidate, public_files, publish
+from transforms.release.publish import build_candidate, public_files, publish, verify_release, withdraw
 
 AREAS = load_areas()
 TABLE = dated(protected_table(AREAS, ["CG01"]))
@@ -138,13 +138,62 @@ def test_another_manifest_than_the_approved_one_is_refused_even_where_its_files_
         publish(tmp_path / "c1", tmp_path / "published", approved, NONE)
 
 
-@pytest.mark.parametrize("name", ["../escaped", "a/b", "", ".hidden", "latest", "manifest.json", "x\n"])
+ELSEWHERE = ["../escaped", "a/../b", "/a", "a//b", "a/", "a/.hidden", "", ".hidden", "latest", "manifest.json", "x\n"]
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
 def test_a_name_that_leads_elsewhere_is_refused(tmp_path, name):
     with pytest.raises(UsageRefused):
         build(tmp_path / "c1", release=release_named(name))
     with pytest.raises(UsageRefused):
         build(tmp_path / "c1", files={name: b"x"})
+    with pytest.raises(UsageRefused):
+        build(tmp_path / "c1", release=release_named("a/b"))
     assert os.listdir(tmp_path) == []
+
+
+def test_a_manifest_that_names_a_file_elsewhere_is_refused(tmp_path):
+    build(tmp_path / "c1")
+    path = tmp_path / "c1/manifest.json"
+    manifest = json.loads(path.read_bytes())
+    manifest["sha256"]["../manifest.json"] = "0"
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(UsageRefused):
+        publish(tmp_path / "c1", tmp_path / "published", hashlib.sha256(path.read_bytes()).hexdigest(), NONE)
+
+
+DEEP = {"index.html": b"front", "fi/index.html": b"page", "fi/areas/101.html": b"area", "downloads/table.px": b"px"}
+
+
+def test_files_in_folders_are_published_checked_and_withdrawn_like_others(tmp_path):
+    approved = build(tmp_path / "c1", files=DEEP)
+    folder = publish(tmp_path / "c1", tmp_path / "published", approved, NONE)
+    assert {name: tree(folder)[name] for name in DEEP} == DEEP
+    verify_release(folder)
+    (folder / "fi/areas/102.html").write_bytes(b"added")
+    with pytest.raises(ApprovalMissing):
+        verify_release(folder)
+    (folder / "fi/areas/102.html").unlink()
+    (folder / "fi/areas/101.html").write_bytes(b"ares")
+    with pytest.raises(ApprovalMissing):
+        verify_release(folder)
+    withdraw(folder, NONE, {"index.html": b"withdrawn", "fi/index.html": b"withdrawn too"})
+    left = {name: content for name, content in tree(folder).items() if name not in ("manifest.json", "decisions.json")}
+    assert left == {"index.html": b"withdrawn", "fi/index.html": b"withdrawn too"}
+    assert {path.name for path in folder.rglob("*") if path.is_dir()} == {"fi"}
+
+
+@pytest.mark.parametrize("added", ["fi/more.html", "fi/areas/link.html", "more/more.html"])
+def test_a_file_that_nobody_approved_is_found_in_any_folder(tmp_path, added):
+    approved = build(tmp_path / "c1", files=DEEP)
+    path = tmp_path / "c1/public" / added
+    path.parent.mkdir(exist_ok=True)
+    if "link" in added:
+        path.symlink_to(tmp_path / "c1", target_is_directory=True)
+    else:
+        path.write_bytes(b"x")
+    with pytest.raises(ApprovalMissing):
+        publish(tmp_path / "c1", tmp_path / "published", approved, NONE)
 
 
 def test_latest_is_the_release_of_the_latest_date_and_of_one_date_the_last_made(tmp_path):

@@ -42,7 +42,7 @@ def public_files(
     derived: pl.DataFrame | None = None,
     licence: Licence = CC_BY_4,
 ) -> dict[str, bytes]:
-    """Make every public file of a release; file name to bytes. The same input gives the same bytes.
+    """Make every public file of a release; its path in the release to bytes. The same input gives the same bytes.
 
     `table_csv` is the protected table as it was written and attacked, `table` the same as a frame. It may have several
     dates; the pages show the release's own, and so are the `derived` figures. Raises DisclosureRefused where the two
@@ -84,12 +84,15 @@ def build_candidate(
     """Write the candidate folder `directory`, whole or not at all; the SHA-256 of its manifest, which is what a
     steward approves.
 
-    `files` are public, `confidential` ones stay with the candidate. `inputs` names what the figures were computed from
-    (lake table versions, code and policy version) and goes into the manifest as it is, as does `built_by`, the
-    account that built it. Raises UsageRefused where the folder exists already or a name cannot be a file's.
+    `files` are public, by their paths in the release; `confidential` ones stay with the candidate. `inputs` names what
+    the figures were computed from (lake table versions, code and policy version) and goes into the manifest as it is,
+    as does `built_by`, the account that built it. Raises UsageRefused where the folder exists already or a name cannot
+    be a file's.
     """
-    for name in (release.release_id, *files, *confidential):
+    for name in (release.release_id, *confidential):
         _must_be_plain(name)
+    for path in files:
+        _must_lead_inside(path)
     manifest = _json(
         {
             "release_id": release.release_id,
@@ -140,12 +143,19 @@ def withdraw(release: Path, decisions: bytes, pages: Mapping[str, bytes]) -> Non
     """
     with _locked(release.parent):
         for name, content in {DECISIONS: decisions, **pages}.items():
-            beside = release / f".{name}.new"
+            target = release / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            beside = target.with_name(f".{target.name}.new")
             beside.write_bytes(content)
-            beside.replace(release / name)
-        for path in release.iterdir():
-            if path.name not in {MANIFEST, DECISIONS, *pages}:
-                path.unlink()
+            beside.replace(target)
+        for name in files_in(release) - {MANIFEST, DECISIONS, *pages}:
+            (release / name).unlink()
+        folders = [path for path in release.rglob("*") if path.is_dir()]
+        for folder in sorted(folders, reverse=True):
+            if any(folder.iterdir()):
+                _sync(folder)
+            else:
+                folder.rmdir()
         _sync(release)
         _point_latest(release.parent)
 
@@ -160,7 +170,7 @@ def verify_release(release: Path) -> tuple[dict[str, Any], str, list[Decision]]:
         raise ApprovalMissing("manifest.json and decisions.json are not there", "Give the folder of a release")
     manifest, decisions = json.loads(manifest_bytes), from_json(decisions_bytes)
     hashes: dict[str, str] = manifest["sha256"]
-    there = {path.name for path in release.iterdir()} - {MANIFEST, DECISIONS}
+    there = files_in(release) - {MANIFEST, DECISIONS}
     if outcome(decisions) == WITHDRAW:
         if left := [name for name in there if not name.endswith(".html")]:
             raise ApprovalMissing("files of a withdrawn release are still there", "Withdraw again", count=len(left))
@@ -171,6 +181,12 @@ def verify_release(release: Path) -> tuple[dict[str, Any], str, list[Decision]]:
     return manifest, sha256(manifest_bytes), decisions
 
 
+def files_in(folder: Path) -> set[str]:
+    """Paths of all files below a folder, as a manifest writes them. A link counts as a file, wherever it leads."""
+    found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    return {path.relative_to(folder).as_posix() for path in found}
+
+
 def _read_candidate(candidate: Path, manifest_sha256: str) -> tuple[dict[str, Any], dict[str, bytes]]:
     """The manifest and the files to publish, each read once and checked."""
     manifest_bytes = _read(candidate / MANIFEST)
@@ -179,8 +195,9 @@ def _read_candidate(candidate: Path, manifest_sha256: str) -> tuple[dict[str, An
     manifest = json.loads(manifest_bytes)
     _must_be_plain(manifest["release_id"])
     hashes: dict[str, str] = manifest["sha256"]
-    found = {path.name for path in (candidate / PUBLIC).iterdir()} if (candidate / PUBLIC).is_dir() else set()
-    if unnamed := found - set(hashes):
+    for path in hashes:
+        _must_lead_inside(path)
+    if unnamed := files_in(candidate / PUBLIC) - set(hashes):
         raise ApprovalMissing("files are there that nobody approved", "Build the candidate again", count=len(unnamed))
     files = {name: _read(candidate / PUBLIC / name) for name in hashes}
     kept = {name: content for name, content in files.items() if content is not None and sha256(content) == hashes[name]}
@@ -229,8 +246,10 @@ def _place(target: Path, files: Mapping[str, bytes]) -> None:
     for name, content in files.items():
         path = beside / name
         is_confidential = name.startswith(f"{CONFIDENTIAL}/")
-        path.parent.mkdir(mode=0o700 if is_confidential else 0o777, exist_ok=True)
-        folders.add(path.parent)
+        if is_confidential:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folders |= {folder for folder in path.parents if folder.is_relative_to(beside)}
         with os.fdopen(
             os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if is_confidential else 0o666), "wb"
         ) as file:
@@ -281,6 +300,12 @@ def _read_table(table_csv: bytes) -> pl.DataFrame:
 def _must_be_plain(name: str) -> None:
     if not _PLAIN_NAME.fullmatch(name) or name in (LATEST, MANIFEST):
         raise UsageRefused("the name of a release or of a file is not plain", "Use letters, digits, dots and hyphens")
+
+
+def _must_lead_inside(path: str) -> None:
+    """A path of plain names, which leads to nowhere but a file of the release."""
+    for name in path.split("/"):
+        _must_be_plain(name)
 
 
 def _json(content: Mapping[str, Any]) -> bytes:
