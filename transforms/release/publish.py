@@ -20,6 +20,9 @@ import polars as pl
 from schemas.errors import ApprovalMissing, DisclosureRefused, UsageRefused
 from transforms.release.datapackage import CC_BY_4, Licence, describe_release, sha256
 from transforms.release.decisions import WITHDRAW, Decision, from_json, outcome
+from transforms.release.downloads import FOLDER as DOWNLOADS
+from transforms.release.downloads import download_files
+from transforms.release.downloads.describe import download_resources
 from transforms.release.figures import DERIVED_FILE
 from transforms.release.page import IndicatorText, Release, render_pages
 from transforms.release.page_figures import COLUMNS, public_cells
@@ -70,7 +73,9 @@ def public_files(
     if derived is not None:
         dated = derived.select(pl.lit(release.as_of.isoformat()).alias(AS_OF), pl.all())
         files[DERIVED_FILE] = dated.write_csv().encode()
-    return files | {"datapackage.json": describe_release(files, release, indicators, licence)}
+    files |= download_files(cells, areas, indicators, release, derived, licence)
+    downloads = download_resources(files, DOWNLOADS)
+    return files | {"datapackage.json": describe_release(files, release, indicators, licence, downloads)}
 
 
 def build_candidate(
