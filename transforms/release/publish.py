@@ -70,10 +70,10 @@ def public_files(
         "certificate.json": _json(certificate),
         **render_pages(own, areas, indicators, release, derived),
     }
-    if derived is not None:
-        dated = derived.select(pl.lit(release.as_of.isoformat()).alias(AS_OF), pl.all())
+    dated = None if derived is None else derived.select(pl.lit(release.as_of.isoformat()).alias(AS_OF), pl.all())
+    if dated is not None:
         files[DERIVED_FILE] = dated.write_csv().encode()
-    files |= download_files(cells, areas, indicators, release, derived, licence)
+    files |= download_files(cells, areas, indicators, release, dated, licence)
     downloads = download_resources(files, DOWNLOADS)
     return files | {"datapackage.json": describe_release(files, release, indicators, licence, downloads)}
 

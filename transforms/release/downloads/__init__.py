@@ -34,15 +34,17 @@ def download_files(
     release: Release,
     derived: pl.DataFrame | None,
     licence: Licence,
+    contact: str = "",
 ) -> dict[str, bytes]:
     """Write every download; path in the release to bytes. The same input gives the same bytes.
 
-    `cells` are the public cells, with the columns of table.csv, `derived` the figures of derived.csv without the date:
-    what is not in one of them is in no download. Raises DisclosureRefused where their codes cannot be told apart.
+    `cells` are the public cells, with the columns of table.csv, `derived` the figures of derived.csv:
+    what is not in one of them is in no download. `contact` is an address
+    for questions. Raises DisclosureRefused where their codes cannot be told apart.
     """
-    contents = contents_of(cells, derived, areas, indicators, release, f"{licence.title}, {licence.path}")
+    contents = contents_of(cells, derived, areas, indicators, release, f"{licence.title}, {licence.path}", contact)
     counts = counts_cube(contents)
-    cubes = [counts, rates_cube(contents)] if contents.rates.height else [counts]
+    cubes = [counts, rates_cube(contents)] if contents.own_rates.height else [counts]
     files = {f"{FOLDER}/table.{one}.xlsx": write_workbook(counts, contents, one) for one in LANGUAGES}
     for cube in cubes:
         files[f"{FOLDER}/{cube.id}.px"] = write_px(cube, contents)

@@ -32,9 +32,10 @@ class Contents:
     """What a release publishes.
 
     `counts` has one row per date, indicator, area, sex, age band and measure: `as_of` (YYYY-MM-DD), GROUP, `measure`,
-    `value` (null where hidden), `status`. `rates` has one row per indicator, area, sex, age band and kind of the
-    release's own date: GROUP, `kind`, `figure` (printed, null where not given), `status`. `places` has one row per area
-    in the order of tables: `area`, `level`, `parent`, `major`, `district` and what areas.csv says of it.
+    `value` (null where hidden), `status`. `rates` has one row per date, indicator, area, sex, age band and kind:
+    `as_of`, GROUP, `kind`, `figure` (printed, null where not given), `status`. `places` has one row per area in the
+    order of tables: `area`, `level`, `parent`, `major`, `district` and what areas.csv says of it. `contact` is an
+    address for questions, or empty.
     """
 
     counts: pl.DataFrame
@@ -43,8 +44,14 @@ class Contents:
     indicators: Sequence[IndicatorText]
     release: Release
     licence: str
+    contact: str
     words: Mapping[str, Words]
     labels: Mapping[str, Mapping[str, str]]
+
+    @property
+    def own_rates(self) -> pl.DataFrame:
+        """The derived figures of the release's own date; of other dates there are those that a trend needs."""
+        return self.rates.filter(pl.col("as_of") == self.release.as_of.isoformat())
 
     def city(self, language: str) -> str:
         """Name of the city."""
@@ -64,16 +71,17 @@ def contents_of(
     indicators: Sequence[IndicatorText],
     release: Release,
     licence: str,
+    contact: str = "",
 ) -> Contents:
     """Take the public cells of a release, and its derived figures, into the form of the downloads.
 
-    `cells` has the columns of table.csv, `derived` those of derived.csv without the date. Raises DisclosureRefused
+    `cells` has the columns of table.csv, `derived` those of derived.csv. Raises DisclosureRefused
     where a code of the table is one that the downloads give a meaning of their own.
     """
     places = _places(areas, {language: load_download_labels(language) for language in LANGUAGES})
     city = str(places.item(0, "area"))
     kinds = ("kind", "figure", "status")
-    rates = pl.DataFrame(schema=dict.fromkeys((*GROUP, *kinds), pl.String)) if derived is None else derived
+    rates = pl.DataFrame(schema=dict.fromkeys(("as_of", *GROUP, *kinds), pl.String)) if derived is None else derived
     for frame in (cells, rates):
         taken = frame.select(pl.any_horizontal(pl.col("sex", "age_band") == ALL).sum()).item()
         if taken or areas.filter(pl.col("code") == UNKNOWN_MAJOR).height:
@@ -84,11 +92,12 @@ def contents_of(
     is_known = ~pl.col("area").is_in([UNKNOWN_MAJOR, UNKNOWN_AREA])
     return Contents(
         counts=counts,
-        rates=rates if derived is None else _with_area(rates, city).select(*GROUP, *kinds),
+        rates=rates if derived is None else _with_area(rates, city).select("as_of", *GROUP, *kinds),
         places=places.filter(is_known | pl.col("area").is_in(counts["area"].unique().implode())),
         indicators=indicators,
         release=release,
         licence=licence,
+        contact=contact,
         words={language: words(language) for language in LANGUAGES},
         labels={language: load_download_labels(language) for language in LANGUAGES},
     )

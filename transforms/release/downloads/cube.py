@@ -96,7 +96,7 @@ def counts_cube(contents: Contents) -> Cube:
 
 
 def rates_cube(contents: Contents) -> Cube:
-    """The cube of derived.csv: indicator, area or group of the whole city, date, kind of figure.
+    """The cube of the derived figures of the release's own date: indicator, area or group of the city, date, kind.
 
     Figures are of areas, and of the sexes and age bands of the whole city: as one dimension, for a cube of areas by sex
     by age would be empty but for its edges.
@@ -109,13 +109,11 @@ def rates_cube(contents: Contents) -> Cube:
         .then(pl.format("age_{}", "age_band"))
         .otherwise("area")
     )
-    cells = contents.rates.with_columns(
-        group=group, measure="kind", as_of=pl.lit(contents.release.as_of.isoformat(), pl.String)
-    )
+    cells = contents.own_rates.with_columns(group=group, measure="kind")
     areas = _areas(contents)
     ids, labels = list(areas.codes), {one: list(areas.labels[one]) for one in LANGUAGES}
     for name, prefix in (("sex", "sex_"), ("age_band", "age_")):
-        for code in in_order([code for code in contents.rates[name].unique() if code != ALL]):
+        for code in in_order([code for code in cells[name].unique() if code != ALL]):
             ids.append(prefix + code)
             for one in LANGUAGES:
                 who = people(contents.words[one], contents.labels[one], name, code)
@@ -234,7 +232,7 @@ def _measures(contents: Contents) -> Dimension:
 
 
 def _kinds(contents: Contents) -> Dimension:
-    there = set(contents.rates["kind"])
+    there = set(contents.own_rates["kind"])
     codes = [kind for kind in KINDS if kind in there]
 
     def of(key: int) -> dict[str, list[str]]:

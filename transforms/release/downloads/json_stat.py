@@ -34,6 +34,7 @@ def write_json_stat(cube: Cube, contents: Contents, licence: Licence, language: 
             "release": release.release_id,
             "generated": release.generated,
             "language": language,
+            **({"contact": contents.contact} if contents.contact else {}),
             "status": {"label": {symbol: own[f"symbol_{status}"] for status, symbol in SYMBOLS.items()}},
         },
     }

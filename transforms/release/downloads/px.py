@@ -82,6 +82,8 @@ def _keywords(cube: Cube, contents: Contents) -> Iterator[tuple[str, str]]:
         yield from _about("LAST-UPDATED", measure, place, dict.fromkeys(LANGUAGES, made))
         yield from _about("UNITS", measure, place, {one: measure.units[one][place] for one in LANGUAGES})
         yield from _about("REFPERIOD", measure, place, period)
+        if contents.contact:
+            yield from _about("CONTACT", measure, place, dict.fromkeys(LANGUAGES, contents.contact))
     source = {
         one: labels[one]["source"].format(city=contents.city(one), release=release.release_id) for one in LANGUAGES
     }

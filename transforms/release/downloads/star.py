@@ -50,9 +50,7 @@ def star_schema(contents: Contents) -> dict[str, pl.DataFrame]:
     }
     facts = {"fact_count": counts.with_columns(pl.col("value").cast(pl.Int64))}
     if rates.height:
-        facts["fact_rate"] = rates.with_columns(
-            as_of=pl.lit(contents.release.as_of.isoformat(), pl.String), value=pl.col("figure").cast(pl.Float64)
-        ).rename({"kind": "measure"})
+        facts["fact_rate"] = rates.with_columns(value=pl.col("figure").cast(pl.Float64)).rename({"kind": "measure"})
     keys = [
         (name, key, _codes(dimensions[name], code, key))
         for name, key, code in (
@@ -102,7 +100,7 @@ def _texts(*stems: str) -> dict[str, pl.DataType]:
 
 
 def _dates(contents: Contents) -> pl.DataFrame:
-    days = sorted({contents.release.as_of.isoformat(), *contents.counts["as_of"].unique()})
+    days = sorted({contents.release.as_of.isoformat(), *contents.counts["as_of"], *contents.rates["as_of"]})
     as_of = pl.Series("as_of", [date.fromisoformat(day) for day in days], pl.Date())
     return pl.DataFrame([as_of]).select(
         pl.col("as_of").dt.strftime("%Y%m%d").cast(pl.Int32).alias("date_key"),

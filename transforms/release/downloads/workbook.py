@@ -17,7 +17,6 @@ from xlsxwriter.worksheet import Worksheet
 from schemas.areas import DISTRICT
 from transforms.release.downloads.contents import ALL, MEASURES, SUPPRESSED, Contents, in_order, people
 from transforms.release.downloads.cube import ABSENT, Cube, kind_texts
-from transforms.release.figures import KINDS
 from transforms.release.page_words import EMPTY, HIDDEN, NOT_GIVEN
 
 HEADER = 3
@@ -25,10 +24,10 @@ HEADER = 3
 RATES = ("rate", "rate_low", "rate_high", "comparison", "standardised")
 _RATE_LABELS = ("rate_percent", "rate_low", "rate_high", "difference", "standardised")
 _STEPS = {"2": "step_2", "1": "step_1", "0": "step_0", "-1": "step_m1", "-2": "step_m2"}
-_DARK, _GREY, _LINE = "#1f3864", "#595959", "#bfbfbf"
+_DARK, _INK, _SHADE, _LINE = "#1f3864", "#404040", "#ececec", "#bfbfbf"
 
-Rates = Mapping[tuple[str, str, str, str, str], tuple[str | None, str]]
-"""Printed figure and status by indicator, area, sex, age band and kind."""
+Rates = Mapping[tuple[str, str, str, str, str, str], tuple[str | None, str]]
+"""Printed figure and status by date, indicator, area, sex, age band and kind."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,7 @@ class _Formats:
     """How cells look; the numbers of a sum are bold."""
 
     title: Format
+    plain: Format
     text: Format
     wrapped: Format
     link: Format
@@ -58,10 +58,7 @@ def write_workbook(counts: Cube, contents: Contents, language: str) -> bytes:
         }
     )
     formats = _formats(book)
-    rates = {
-        (indicator, area, sex, age, kind): (figure, status)
-        for indicator, area, sex, age, kind, figure, status in contents.rates.iter_rows()
-    }
+    rates = {(*group, kind): (figure, status) for *group, kind, figure, status in contents.rates.iter_rows()}
     names = _sheet_names([indicator.title[language] for indicator in contents.indicators])
     about, overview = book.add_worksheet(own["sheet_about"]), book.add_worksheet(own["sheet_overview"])
     for place, name in enumerate(names):
@@ -79,11 +76,12 @@ def _formats(book: xlsxwriter.Workbook) -> _Formats:
     cells = {(kind, bold): number(kind, bold=bold) for kind in ("#,##0", "0.0") for bold in (False, True)}
     cells |= {("text", bold): book.add_format({"bold": bold}) for bold in (False, True)}
     cells["indented", False] = book.add_format({"indent": 1})
-    cells["symbol", False] = book.add_format({"align": "right", "font_color": _GREY})
+    cells["symbol", False] = book.add_format({"align": "right", "font_color": _INK, "bg_color": _SHADE})
     header = {"bold": True, "font_color": "#ffffff", "bg_color": _DARK, "text_wrap": True, "valign": "top"}
     return _Formats(
         title=book.add_format({"bold": True, "font_size": 14}),
-        text=book.add_format(),
+        plain=book.add_format(),
+        text=book.add_format({"indent": 1}),
         wrapped=book.add_format({"text_wrap": True, "valign": "top"}),
         link=book.add_format({"font_color": "#0b5394", "underline": 1, "text_wrap": True, "valign": "top"}),
         header=book.add_format({**header, "border": 1, "border_color": _LINE}),
@@ -110,7 +108,7 @@ def _indicator(
     ]
     source = own["indicator_source"].format(source=indicator.source)
     sheet.write_string(0, 0, indicator.title[language], formats.title)
-    sheet.write_string(1, 0, f"{indicator.description[language].strip()} {source}", formats.text)
+    sheet.write_string(1, 0, f"{indicator.description[language].strip()} {source}", formats.plain)
     back = f"internal:'{own['sheet_overview']}'!A1"
     sheet.write_url(2, 0, back, formats.link, own["back"])
     several = len(dates.codes) > 1
@@ -129,6 +127,7 @@ def _indicator(
     row = HEADER
     newest_first = range(len(dates.codes) - 1, -1, -1)
     levels = contents.places["level"].to_list()
+    days = sorted(contents.counts["as_of"].unique())
     for day in newest_first:
         for area, level in enumerate(levels):
             row += 1
@@ -146,21 +145,22 @@ def _indicator(
                     _count(sheet, row, column, figures[at], statuses[at], formats, bold=bold)
                     column += 1
                 if number == 0 and rates:
-                    if day == newest_first[0]:
-                        _rates(sheet, row, column, (indicator.id, areas.codes[area], ALL, ALL), rates, own, formats)
+                    group = (days[day], indicator.id, areas.codes[area], ALL, ALL)
+                    _rates(sheet, row, column, group, rates, own, formats)
                     column += len(RATES)
     sheet.freeze_panes(HEADER + 1, 2)
     sheet.autofilter(HEADER, 0, row, len(labels) + len(shown) - 1)
     sheet.set_row(HEADER, 62)
-    sheet.set_column(0, 0, 9)
+    sheet.set_column(0, 0, 15)
     sheet.set_column(1, 1, 30)
-    sheet.set_column(2, len(labels) + len(shown), 13)
+    sheet.set_column(2, len(labels) + len(shown), 15)
+    if rates:
+        compared = len(labels) + len(MEASURES) + RATES.index("comparison")
+        sheet.set_column(compared, compared, 27)
     sheet.ignore_errors({"number_stored_as_text": f"A{HEADER + 2}:A{row + 1}"})
-    sheet.set_landscape()
-    sheet.set_paper(9)
     sheet.repeat_rows(HEADER)
     sheet.print_area(HEADER, 0, row, len(labels) + len(MEASURES) + len(RATES) * bool(rates) - 1)
-    sheet.fit_to_pages(1, 0)
+    _paper(sheet, indicator.title[language], contents, language)
 
 
 def _count(
@@ -176,7 +176,7 @@ def _rates(
     sheet: Worksheet,
     row: int,
     column: int,
-    group: tuple[str, str, str, str],
+    group: tuple[str, str, str, str, str],
     rates: Rates,
     own: Mapping[str, str],
     formats: _Formats,
@@ -208,10 +208,10 @@ def _overview(
     groups = [
         (dimension, code)
         for dimension in ("sex", "age_band")
-        for code in in_order(contents.rates[dimension].unique().to_list())
+        for code in in_order(contents.own_rates[dimension].unique().to_list())
         if code != ALL
     ]
-    change = ["change"] if "change" in contents.rates["kind"] else []
+    change = ["change"] if "change" in contents.own_rates["kind"] else []
     headings = [own["indicator"], own["measure_eligible"], own["measure_gap"]]
     headings += ([own["rate_percent"], own["rate_low"], own["rate_high"]] + [own["change"] for _ in change]) * bool(
         rates
@@ -219,28 +219,28 @@ def _overview(
     headings += [f"{own['rate_percent']}: {people(words, own, *group)}" for group in groups]
     date = own["about_as_of"].format(date=words.date(contents.release.as_of))
     sheet.write_string(0, 0, f"{contents.city(language)}: {own['about_overview']}", formats.title)
-    sheet.write_string(1, 0, f"{date}. {own['note_generated'] if contents.release.generated else ''}", formats.text)
+    sheet.write_string(1, 0, f"{date}. {own['note_generated'] if contents.release.generated else ''}", formats.plain)
     for column, heading in enumerate(headings):
         sheet.write_string(HEADER, column, heading, formats.header)
-    city = contents.places.item(0, "area")
+    city, day = contents.places.item(0, "area"), contents.release.as_of.isoformat()
+    at_day = sorted(contents.counts["as_of"].unique()).index(day)
     for place, (indicator, name) in enumerate(zip(contents.indicators, names, strict=True)):
         row = HEADER + 1 + place
         sheet.write_url(row, 0, f"internal:'{name}'!A1", formats.link, indicator.title[language])
         for column, measure in enumerate(("eligible", "gap"), 1):
-            at = (place, 0, 0, 0, -1, MEASURES.index(measure))
+            at = (place, 0, 0, 0, at_day, MEASURES.index(measure))
             _count(sheet, row, column, figures[at], statuses[at], formats)
         kinds = ("rate", "rate_low", "rate_high", *change)
-        _rates(sheet, row, 3, (indicator.id, city, ALL, ALL), rates, own, formats, kinds)
+        _rates(sheet, row, 3, (day, indicator.id, city, ALL, ALL), rates, own, formats, kinds)
         for column, (dimension, code) in enumerate(groups, 3 + len(kinds)):
             who = (code, ALL) if dimension == "sex" else (ALL, code)
-            _rates(sheet, row, column, (indicator.id, city, *who), rates, own, formats, ("rate",))
+            _rates(sheet, row, column, (day, indicator.id, city, *who), rates, own, formats, ("rate",))
     sheet.freeze_panes(HEADER + 1, 1)
     sheet.set_row(HEADER, 62)
     sheet.set_column(0, 0, 52)
     sheet.set_column(1, len(headings), 13)
+    _paper(sheet, own["about_overview"], contents, language)
     sheet.set_landscape()
-    sheet.set_paper(9)
-    sheet.fit_to_pages(1, 0)
 
 
 def _about(sheet: Worksheet, names: Sequence[str], contents: Contents, language: str, formats: _Formats) -> None:
@@ -251,20 +251,17 @@ def _about(sheet: Worksheet, names: Sequence[str], contents: Contents, language:
     sheet.write_string(0, 0, f"{contents.city(language)}: {own['counts_title']}", formats.title)
     sheet.write_string(1, 0, own["about_as_of"].format(date=words.date(release.as_of)), bold)
     made = own["about_release"].format(release=release.release_id, date=words.date(release.created))
-    sheet.write_string(2, 0, made, formats.text)
+    sheet.write_string(2, 0, made, formats.plain)
     row = 4
     for note in [*contents.notes(language), own["about_files"]]:
         sheet.merge_range(row, 0, row, 1, note, formats.wrapped)
-        sheet.set_row(row, 32)
+        sheet.set_row(row, _height(note, 130))
         row += 1
     symbols = [(HIDDEN, own["symbol_suppressed"]), (EMPTY, own["about_empty"]), (NOT_GIVEN, own["about_not_given"])]
     columns = [(own[f"measure_{measure}"], own[f"explained_{measure}"]) for measure in MEASURES]
     if contents.rates.height:
-        columns += [
-            (own[label], own[kind_texts(kind)[0]])
-            for kind, label in zip(RATES, _RATE_LABELS, strict=True)
-            if kind in KINDS
-        ]
+        explained = [own[kind_texts(kind)[0]] for kind in RATES]
+        columns += zip([own[label] for label in _RATE_LABELS], explained, strict=True)
     for title, lines in ((own["about_symbols"], symbols), (own["about_columns"], columns)):
         row += 1
         sheet.write_string(row, 0, title, bold)
@@ -272,16 +269,32 @@ def _about(sheet: Worksheet, names: Sequence[str], contents: Contents, language:
             row += 1
             sheet.write_string(row, 0, name, formats.wrapped)
             sheet.write_string(row, 1, text, formats.wrapped)
-    row += 2
-    sheet.write_string(row, 0, own["about_sheets"], bold)
-    overview = [(own["sheet_overview"], own["about_overview"])]
-    indicators = [
-        (name, one.description[language].strip()) for name, one in zip(names, contents.indicators, strict=True)
-    ]
-    for name, text in [*overview, *indicators]:
+            sheet.set_row(row, _height(text, 90))
         row += 1
-        sheet.write_url(row, 0, f"internal:'{name}'!A1", formats.link, name)
+    row += 1
+    sheet.write_string(row, 0, own["about_sheets"], bold)
+    sheets = [(own["sheet_overview"], own["sheet_overview"], own["about_overview"])]
+    for name, indicator in zip(names, contents.indicators, strict=True):
+        sheets.append((name, indicator.title[language], indicator.description[language].strip()))
+    for name, title, text in sheets:
+        row += 1
+        sheet.write_url(row, 0, f"internal:'{name}'!A1", formats.link, title)
         sheet.write_string(row, 1, text, formats.wrapped)
-    sheet.set_portrait()
+        sheet.set_row(row, _height(text, 90))
+    _paper(sheet, own["counts_title"], contents, language)
+
+
+def _height(text: str, width: int) -> float:
+    """Points that a text needs in a column of so many characters; no program grows the rows by itself."""
+    return 15.5 * max(1, -(-len(text) // width))
+
+
+def _paper(sheet: Worksheet, title: str, contents: Contents, language: str) -> None:
+    """Print on A4, as wide as the paper, with the title above and the release below."""
+    own, release = contents.labels[language], contents.release
+    source = own["source"].format(city=contents.city(language), release=release.release_id)
+    date = own["about_as_of"].format(date=contents.words[language].date(release.as_of))
+    sheet.set_header("&L&B" + f"{title}. {date}"[:200].replace("&", "&&"))
+    sheet.set_footer("&L" + source[:200].replace("&", "&&") + "&R&P / &N")
     sheet.set_paper(9)
     sheet.fit_to_pages(1, 0)
