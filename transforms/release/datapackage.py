@@ -54,9 +54,16 @@ def sha256(content: bytes) -> str:
 
 
 def describe_release(
-    files: Mapping[str, bytes], release: Release, indicators: Sequence[IndicatorText], licence: Licence
+    files: Mapping[str, bytes],
+    release: Release,
+    indicators: Sequence[IndicatorText],
+    licence: Licence,
+    downloads: Sequence[Mapping[str, Any]] = (),
 ) -> bytes:
-    """Write datapackage.json for `table.csv`, `table.parquet` and `areas.csv` as they are in `files`; UTF-8 JSON."""
+    """Write datapackage.json for the tables at the root of a release as they are in `files`; UTF-8 JSON.
+
+    `downloads` are the resources of the files in folders.
+    """
     package = {
         "$schema": PROFILE,
         "profile": "data-package",
@@ -78,27 +85,43 @@ def describe_release(
             _resource("table-parquet", "table.parquet", files, _table_schema(indicators)),
             _resource("areas", "areas.csv", files, _areas_schema()),
             *([_resource("derived", DERIVED_FILE, files, _derived_schema())] if DERIVED_FILE in files else []),
+            *downloads,
         ],
     }
     return (json.dumps(package, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _resource(name: str, path: str, files: Mapping[str, bytes], schema: dict[str, Any]) -> dict[str, Any]:
+def resource(
+    name: str,
+    path: str,
+    files: Mapping[str, bytes],
+    kind: str,
+    media: str,
+    schema: Mapping[str, Any] | None = None,
+    title: str | None = None,
+) -> dict[str, Any]:
+    """Describe one file, with its size and SHA-256."""
     content = files[path]
-    is_csv = path.endswith(".csv")
     text = {"encoding": "utf-8", "dialect": {"delimiter": ",", "lineTerminator": "\n", "header": True}}
     return {
         "name": name,
         "path": path,
+        **({"title": title} if title else {}),
         # Checkers read a Parquet "table" through its columns and then miss the bytes that the hash is of.
-        "type": "table" if is_csv else "file",
-        "format": "csv" if is_csv else "parquet",
-        "mediatype": "text/csv" if is_csv else "application/vnd.apache.parquet",
-        **(text if is_csv else {}),
+        "type": "table" if kind == "csv" else "file",
+        "format": kind,
+        "mediatype": media,
+        **(text if kind == "csv" else {}),
         "bytes": len(content),
         "hash": f"sha256:{sha256(content)}",
-        "schema": schema,
+        **({"schema": schema} if schema else {}),
     }
+
+
+def _resource(name: str, path: str, files: Mapping[str, bytes], schema: Mapping[str, Any]) -> dict[str, Any]:
+    if path.endswith(".csv"):
+        return resource(name, path, files, "csv", "text/csv", schema)
+    return resource(name, path, files, "parquet", "application/vnd.apache.parquet", schema)
 
 
 def _table_schema(indicators: Sequence[IndicatorText]) -> dict[str, Any]:

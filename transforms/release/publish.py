@@ -22,6 +22,9 @@ from schemas.errors import ApprovalMissing, DisclosureRefused, UsageRefused
 from schemas.publisher import UNNAMED, Publisher
 from transforms.release.datapackage import CC_BY_4, Licence, describe_release, sha256
 from transforms.release.decisions import WITHDRAW, Decision, from_json, outcome
+from transforms.release.downloads import FOLDER as DOWNLOADS
+from transforms.release.downloads import download_files
+from transforms.release.downloads.describe import download_resources
 from transforms.release.figures import DERIVED_FILE
 from transforms.release.page import IndicatorText, Release
 from transforms.release.page_figures import COLUMNS, public_cells
@@ -74,7 +77,10 @@ def public_files(
     }
     if derived is not None:
         files[DERIVED_FILE] = derived.write_csv().encode()
-    files["datapackage.json"] = describe_release(files, release, indicators, licence)
+    files |= download_files(cells, areas, indicators, release, derived, licence)
+    files["datapackage.json"] = describe_release(
+        files, release, indicators, licence, download_resources(files, DOWNLOADS)
+    )
     own_derived = None if derived is None else derived.filter(pl.col(AS_OF) == release.as_of.isoformat())
     before = {date.fromisoformat(str(day)): part for (day,), part in dates.items()}
     earlier = {day: part for day, part in {**(history or {}), **before}.items() if day < release.as_of}
