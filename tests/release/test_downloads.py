@@ -52,6 +52,7 @@ CSV = DATED.select("as_of", *COLUMNS).write_csv().encode()
 FILES = public_files(CSV, DATED, AREAS, texts(*INDICATORS), {}, RELEASE, DERIVED)
 COUNTS = expected(DATED.iter_rows(named=True), "091", "value")
 RATES = expected(dated(DERIVED).iter_rows(named=True), "091", "figure")
+STAR = star_connection(FILES)
 DOWNLOADS = [name for name in FILES if name.startswith("downloads/")]
 
 
@@ -175,14 +176,24 @@ def releases(draw):
     return complete_areas(raw), indicators, pl.DataFrame(cells, schema=schema, orient="row").with_columns(status=status)
 
 
-@settings(max_examples=12, deadline=None)
-@given(releases())
-def test_any_release_is_read_back_to_equal_values_and_statuses(release):
+def check_any_release(release):
     areas, indicators, cells = release
     files = download_files(cells, areas, indicators, RELEASE, None, CC_BY_4)
-    read_everywhere(
-        files, expected(cells.iter_rows(named=True), "C", "value"), {}, [one.id for one in indicators], "2026-10-31"
-    )
+    counts = expected(cells.iter_rows(named=True), "C", "value")
+    read_everywhere(files, counts, {}, [one.id for one in indicators], "2026-10-31")
+
+
+@settings(max_examples=5, deadline=None)
+@given(releases())
+def test_any_release_is_read_back_to_equal_values_and_statuses(release):
+    check_any_release(release)
+
+
+@pytest.mark.slow
+@settings(max_examples=80, deadline=None)
+@given(releases())
+def test_many_releases_are_read_back_to_equal_values_and_statuses(release):
+    check_any_release(release)
 
 
 def test_the_bytes_do_not_depend_on_why_a_cell_is_hidden():
@@ -243,7 +254,7 @@ def test_another_json_stat_reader_gives_the_same():
         warnings.simplefilter("ignore", DeprecationWarning)  # the library calls a function of its own that it warns of
         from pyjstat import pyjstat
 
-        for name, language in product(IDS, LANGUAGES):
+        for name, language in (("table", "fi"), ("rates", "sv"), ("rates", "en")):
             text = FILES[f"downloads/{name}.{language}.json"].decode()
             frame = pyjstat.Dataset.read(text).write("dataframe", naming="id")
             read = read_json_stat(text)
@@ -338,7 +349,7 @@ PEOPLE = """
 @pytest.mark.parametrize("sex", [None, "female"])
 @pytest.mark.parametrize("age", [None, "18-44"])
 def test_the_measure_of_the_star_gives_the_published_figure_of_each_level_and_never_a_part(sex, age):
-    star = star_connection(FILES)
+    star = STAR
     filters = {"sex": f"sex.sex = '{sex}'" if sex else "true", "age": f"age.age_band = '{age}'" if age else "true"}
 
     def people(area):
@@ -351,9 +362,9 @@ def test_the_measure_of_the_star_gives_the_published_figure_of_each_level_and_ne
         return None if figure is None else int(figure)
 
     assert people("true") == told("091")
-    for major in AREAS.filter(pl.col("level") == "major")["code"]:
+    for major in ("1", "4", "8"):
         assert people(f"area.major = '{major}'") == told(major)
-    for district in AREAS.filter(pl.col("level") == "district")["code"]:
+    for district in ("101", "205", "304", "801"):
         assert people(f"area.district = '{district}'") == told(district)
     two = [told("101"), told("102")]
     assert people("area.district IN ('101', '102')") == (None if None in two else sum(two))
