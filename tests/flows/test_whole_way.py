@@ -26,7 +26,7 @@ def test_the_run_leaves_a_page_in_three_languages_and_the_data_behind_it(finishe
     names = {path.name for path in published(finished).iterdir()}
     assert names == {
         "index.html", "index.sv.html", "index.en.html", "table.csv", "table.parquet", "areas.csv", "certificate.json",
-        "datapackage.json", "derived.csv", "manifest.json", "decisions.json",
+        "datapackage.json", "derived.csv", "manifest.json", "decisions.json", "downloads",
     }  # fmt: skip
 
 

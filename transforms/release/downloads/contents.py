@@ -82,12 +82,14 @@ def contents_of(
     city = str(places.item(0, "area"))
     kinds = ("kind", "figure", "status")
     rates = pl.DataFrame(schema=dict.fromkeys(("as_of", *GROUP, *kinds), pl.String)) if derived is None else derived
-    for frame in (cells, rates):
-        taken = frame.select(pl.any_horizontal(pl.col("sex", "age_band") == ALL).sum()).item()
-        if taken or areas.filter(pl.col("code") == UNKNOWN_MAJOR).height:
-            raise DisclosureRefused(
-                "a code means something else in the downloads", "Use another code", table="protected table", count=taken
-            )
+    taken = pl.col("code").str.contains(f"^({UNKNOWN_MAJOR}$|sex_|age_)")
+    count = (
+        areas.select(taken.sum()).item() + cells.select((pl.col("sex", "age_band") == ALL).sum()).sum_horizontal()[0]
+    )
+    if count:
+        raise DisclosureRefused(
+            "a code means something else in the downloads", "Use another code", table="protected table", count=count
+        )
     counts = _with_area(cells, city).select("as_of", *GROUP, "measure", "value", "status")
     is_known = ~pl.col("area").is_in([UNKNOWN_MAJOR, UNKNOWN_AREA])
     return Contents(
