@@ -281,6 +281,31 @@ def test_a_printed_change_ties_two_dates() -> None:
         attack_releases([dated(now, spec, "2026-10-31", [("a", "change", "4", "2026-09-30")])])
 
 
+@pytest.mark.parametrize("hidden_at", [None, 0, 1])
+def test_limits_of_a_change_may_be_printed_where_both_dates_are_published(hidden_at: int | None) -> None:
+    """The auditor has no equation for them: whatever else they were over would be told."""
+    inputs = ["gap", "eligible", "earlier.gap", "earlier.eligible"]
+    frame = pl.DataFrame({"age": ["a"], "kind": ["limit"], "figure": ["-1.5"], "since": ["2025-10-31"]})
+    figures = printed(frame, {"kinds": {"limit": {"figure": "other", "inputs": inputs}}}, ("age",))
+    hidden = {(age, measure) for age in "ab" for measure in ("gap", "closed")}
+    releases = [
+        Release(
+            hide_measures(rows_of(a=(9, 30), b=(13, 30), c=(26, 40)), SPEC, hidden if place == hidden_at else set()),
+            public_rules(SPEC),
+            day,
+            figures if place else None,
+        )
+        for place, day in enumerate(["2025-10-31", "2026-10-31"])
+    ]
+    if hidden_at is None:
+        assert attack_releases(releases).holds
+    else:
+        with pytest.raises(DisclosureRefused, match="cannot read"):
+            attack_releases(releases)
+    with pytest.raises(UsageRefused, match="not given"):
+        attack_releases(releases[1:])
+
+
 @st.composite
 def two_dates(draw: st.DrawFn) -> tuple[list[pl.DataFrame], Spec, list[tuple[str, str, str, str]]]:
     spec = make_spec([["age"]], linked=True, zeros=draw(st.sampled_from(["publish", "protect"])))

@@ -204,6 +204,8 @@ def _read(cells: _Cells, parts: Sequence[Part], start: Places, number: int, kind
                 terms = [(Fraction(1), gap, eligible), (Fraction(-1), city_gap, city)]
                 cells.share(terms, text, rounding, kind)
     elif kind.figure == OTHER:
+        if rows.height and any(name.startswith(EARLIER) for name in kind.inputs or ()):
+            _refuse("a figure of a kind that the auditor cannot read is over hidden counts", rows.height)
         _nothing_hidden(cells, part, int(start[number]), labels, rows)
     else:
         for (since,), some in rows.partition_by("since", as_dict=True, maintain_order=True).items():
