@@ -103,7 +103,7 @@ def stage(data: str, address: str, as_of: str, load: str, options: SourceOptions
                 merged[table] = Merged(tuple(paths), tuple(paths), ())
                 advance(1)
         else:
-            for table, result in merge(loader, base.before, base.files, staging):
+            for table, result in merge(loader, base.before, base.files, staging, base.index):
                 merged[table] = result
                 advance(1)
     areas.write_parquet(staging / "area.parquet")
@@ -196,7 +196,7 @@ def write_lake(data: str, as_of: str, load: str) -> dict[str, int]:
     )
     replace_json(layout.quality / "load.json", {"load": load, "as_of": as_of, **_public_part(staged)})
     write_snapshot(layout, snapshot)
-    forget_memories(layout)
+    forget_memories(layout, indexes=not staged["intake"])
     forget_earlier(layout, snapshot, "residence")
     tidy(layout, snapshot, policy.lake_days * 24)
     return rows

@@ -4,6 +4,7 @@ An increment is a feed folder with only the rows that are new, corrected or with
 gives what a full load of all rows would give; where that is not sure it is refused, and a full load is asked for.
 """
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
@@ -21,6 +22,7 @@ from schemas.table import PERSON_NUMBER
 from schemas.tables import IDENTITY_LINK
 from transforms.controller.holding import holding
 from transforms.controller.increment import Merged
+from transforms.controller.key_index import KeyIndex
 from transforms.controller.keys import Keyring
 from transforms.controller.load import Before
 from transforms.controller.memory import SUFFIX, Memory, memory_key, recall
@@ -33,12 +35,13 @@ _FULL = "Load the source in full: caregap ingest without --increment"
 
 @dataclass(frozen=True)
 class Base:
-    """The lake as it is: snapshot, files by table, geography, and what the loader needs to know of it."""
+    """The lake as it is: snapshot, files and key index by table, geography, and what the loader needs to know of it."""
 
     snapshot: Snapshot
     files: dict[str, list[str]]
     areas: pl.DataFrame
     before: Before
+    index: dict[str, KeyIndex]
 
 
 def resolutions(policy: Policy, kind: str) -> dict[str, str]:
@@ -72,7 +75,10 @@ def open_base(layout: Layout, source: Source, policy: Policy, keyring: Keyring, 
         raise SourceRefused("the geography is not that of the lake", _FULL, table="areas")
     people = pl.concat([pl.read_parquet(file, columns=[PERSON_NUMBER, "pseudonym"]) for file in files["person"]])
     persons = pl.DataFrame([*words(from_series(people["pseudonym"])[0]), people[PERSON_NUMBER]])
-    return Base(snapshot, files, areas, Before(memory, persons))
+    index = {name: KeyIndex(index_folder(layout) / name, memory_key(keyring)) for name in files}
+    for name, of_table in index.items():
+        of_table.keep_only(files[name])
+    return Base(snapshot, files, areas, Before(memory, persons), index)
 
 
 def memory_file(layout: Layout, load: str) -> Path:
@@ -80,9 +86,19 @@ def memory_file(layout: Layout, load: str) -> Path:
     return layout.memory / f"{load}{SUFFIX}"
 
 
-def forget_memories(layout: Layout) -> None:
-    """Delete what is remembered of loads that the lake no longer holds, or never came to hold."""
+def index_folder(layout: Layout) -> Path:
+    """Where the controller keeps the indexes of the lake's record keys, a folder a table."""
+    return layout.memory.parent / "index"
+
+
+def forget_memories(layout: Layout, *, indexes: bool = False) -> None:
+    """Delete what is remembered of loads that the lake no longer holds, or never came to hold.
+
+    With `indexes` those of record keys go too: a full load leaves no file that they are of.
+    """
     kept = memory_file(layout, read_snapshot(layout).load) if has_snapshot(layout) else None
+    if indexes or kept is None or not kept.exists():
+        shutil.rmtree(index_folder(layout), ignore_errors=True)
     for path in layout.memory.iterdir():
         if path != kept:
             path.unlink()

@@ -17,6 +17,7 @@ from schemas.tables import TABLES
 from tests.controller.people import diagnoses, identity_code, persons
 from transforms.controller import increment, load
 from transforms.controller.increment import Merged, merge
+from transforms.controller.key_index import KeyIndex
 from transforms.controller.keys import Keyring
 from transforms.controller.load import Before, Loader, Terms
 from transforms.controller.memory import Memory, memory_key, recall, remember
@@ -43,6 +44,7 @@ class Controller:
         self.files: Lake = {}
         self.memory: Memory | None = None
         self.loads = 0
+        self.has_index = True
 
     def folders(self) -> tuple[Path, Path]:
         self.loads += 1
@@ -69,7 +71,10 @@ class Controller:
         waiting = [(name, rows, True) for name, rows in self.memory.waiting.items()]
         for name, rows, again in in_turn([*waiting, *((name, rows, False) for name, rows in batches)]):
             loader.add(name, rows, again=again)
-        merged = dict(merge(loader, before, self.files, staging))
+        index = {name: KeyIndex(self.folder / "index" / name, memory_key(KEYRING)) for name in TABLES}
+        for name, of_table in index.items():
+            of_table.keep_only(self.files.get(name, []))
+        merged = dict(merge(loader, before, self.files, staging, index if self.has_index else None))
         fresh = self.moved({name: [str(path) for path in table.written] for name, table in merged.items()})
         self.files = {name: [*fresh[name], *table.kept] for name, table in merged.items()}
         return self.remembered(loader), merged

@@ -21,8 +21,9 @@ from schemas.errors import SourceRefused
 from schemas.table import PERSON_NUMBER, Table
 from schemas.tables import TABLES
 from transforms.controller import validate
-from transforms.controller.finding import FILE, KEY, PLACE, Wanted, find
+from transforms.controller.finding import FILE, PLACE, Wanted, find
 from transforms.controller.generalise import WITHHELD, generalise_dates, security_banned, without_whereabouts
+from transforms.controller.key_index import KEY, KeyIndex
 from transforms.controller.load import FILE_ROWS, RECENT, Before, Loader, write_run
 from transforms.controller.sorting import in_order
 from transforms.controller.supersede import ARRIVAL, SUPERSEDED, distinct
@@ -54,11 +55,16 @@ class Merged:
 
 
 def merge(
-    loader: Loader, before: Before, lake: Mapping[str, Sequence[str]], staging: Path
+    loader: Loader,
+    before: Before,
+    lake: Mapping[str, Sequence[str]],
+    staging: Path,
+    index: Mapping[str, KeyIndex] | None = None,
 ) -> Iterator[tuple[str, Merged]]:
     """Merge what was added to the loader into the files of the lake; pairs of table name and what becomes of it.
 
-    Raises SourceRefused where a table's dates are coarser than days and rows have no key to be known by.
+    `index` is that of each table's record keys; without it every file is read. Raises SourceRefused where a table's
+    dates are coarser than days and rows have no key to be known by.
     """
     changes = loader.number_persons().changes
     persons = loader.number_persons().index.height
@@ -72,7 +78,9 @@ def merge(
             hidden = Whereabouts(withheld, banned, changes, delta)
         else:
             hidden = Whereabouts(pl.DataFrame(schema=table.platform_schema), nobody, changes, delta)
-        merging = _Merging(loader, table, list(lake.get(name, ())), changes, delta, hidden, staging / name)
+        merging = _Merging(
+            loader, table, list(lake.get(name, ())), changes, delta, hidden, staging / name, (index or {}).get(name)
+        )
         if name == "residence":
             loader.withheld = hidden.stay
         if not merging.is_idle:
@@ -114,6 +122,7 @@ class _Merging:
         delta: pl.DataFrame,
         hidden: Whereabouts,
         folder: Path,
+        index: KeyIndex | None,
     ) -> None:
         self._loader, self._table, self._folder, self._changes = loader, table, folder, changes
         self._files, self._delta = files, delta
@@ -124,7 +133,7 @@ class _Merging:
         self._taken_up = [] if self.is_idle else files if whole else _too_many_small(files)
         self._searched = [file for file in files if file not in set(self._taken_up)]
         goes = pl.concat([changes["before"], hidden.persons])
-        self._found = find(self._searched, table, self._wanted(goes))
+        self._found = find(self._searched, table, self._wanted(goes), index)
         self._is_going = pl.col(PERSON_NUMBER).is_in(goes.implode())
         held = [pl.read_parquet(file) for file in self._taken_up]
         moved = self._found.filter(self._is_going).select(*table.platform_schema)

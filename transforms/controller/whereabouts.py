@@ -11,7 +11,7 @@ from functools import cached_property
 import polars as pl
 
 from schemas.table import PERSON_NUMBER
-from transforms.controller.finding import KEY
+from transforms.controller.key_index import KEY
 
 
 @dataclass(frozen=True)
