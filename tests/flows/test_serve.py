@@ -45,7 +45,7 @@ def test_a_run_waits_for_its_decision_over_a_restart_and_is_published_once(
     given |= {"PYTHONPATH": meddled, "CAREGAP_SIGNING_KEY": str(stewards["Data Steward"])}
     schedules = tmp_path / "schedules.toml"
     schedules.write_text(
-        '[[schedule]]\nname = "a"\nflow = "ingest"\ncron = "0 5 1 1 *"\nparameters = { dry_run = true }\n'
+        '[[schedule]]\nname = "a"\nflow = "ingest"\ncron = "0 5 1 * *"\nparameters = { dry_run = true }\n'
     )
     words = ("--source", f"feed:{somebodys}", "--schedules", schedules)
     with serving(data, *words, **given) as server:
@@ -162,7 +162,10 @@ def test_a_run_is_asked_for_in_three_ways_and_a_wrong_parameter_is_refused_with_
         refused = server.order("analyse", months=99)
         assert (refused.status_code, "99 is greater than the maximum of 32" in refused.text) == (409, True)
         assert server.order("publish", candidate="../2026").status_code == 409
-        assert "nothing" in server.order("analyse", nothing=1).text
+        unknown = server.order("analyse", nothing=1)
+        assert (unknown.status_code, "'nothing' was unexpected" in unknown.text) == (409, True)
+        no_date = server.order("ingest", as_of="2026-02-31").json()["id"]  # a pattern cannot tell
+        assert server.wait(no_date)["state"]["message"] == "A parameter is not valid: as_of"
         own = {"PREFECT_API_URL": f"http://127.0.0.1:{server.port}/api", "PREFECT_API_AUTH_STRING": server.login}
         command = [sys.executable, "-m", "prefect", "deployment", "run", "run/caregap", "-p"]
         done = subprocess.run(
