@@ -46,7 +46,7 @@ def run_server(port: str) -> None:
     import uvicorn
 
     uvicorn.run(
-        "prefect.server.api.server:create_app",
+        "flows.pages:make_app",
         factory=True,
         host="127.0.0.1",
         port=int(port),

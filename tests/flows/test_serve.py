@@ -20,7 +20,7 @@ from tests.flows.conftest import AS_OF, ROOT, Caregap, clean_environment, start
 from tests.flows.server import Running, environment_of, interfere, served, serving, until
 from tests.flows.test_leaks import canaries, found_in, sample
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 PASSPHRASE = "correct horse battery"
 CANDIDATE = f"{AS_OF}-1"
 
@@ -222,7 +222,7 @@ def an_order_brings_no_code_along(server: Running, folder: Path) -> None:
 
 def nothing_is_asked_of_another_host(server: Running, folder: Path) -> None:
     """The pages in a browser, logged in: they load, and ask nothing of any other host."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import Error, sync_playwright
 
     asked: list[str] = []
     with sync_playwright() as tool:
@@ -237,7 +237,14 @@ def nothing_is_asked_of_another_host(server: Running, folder: Path) -> None:
             page.goto(f"http://127.0.0.1:{server.port}/{place}", wait_until="networkidle")
             page.get_by_text("ingest" if place != "work-pools" else "controller").first.wait_for()
             page.screenshot(path=str(folder / f"{place}.png"))
+        assert page.get_by_text("Switch to V2 UI").count() == 0
+        answer = page.goto(f"http://127.0.0.1:{server.port}/v2/", wait_until="networkidle")
+        assert answer is not None
+        assert "default-src 'self'" in answer.headers["content-security-policy"]
+        with pytest.raises(Error, match="Failed to fetch"):
+            page.evaluate("fetch('http://127.0.0.2:9/')")
         browser.close()
+    asked.remove("http://127.0.0.2:9/") if "http://127.0.0.2:9/" in asked else None
     assert asked
     assert {httpx.URL(one).host for one in asked if not one.startswith(("data:", "blob:"))} == {"127.0.0.1"}
 
