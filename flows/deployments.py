@@ -151,7 +151,7 @@ def _deploy(client: SyncPrefectClient, zone: str, name: str, flow: Flow[..., Any
             work_queue_name=_QUEUES.get(name, _STEPS),
             tags=[zone],
             entrypoint=f"{_MODULES[zone]}.{name}",
-            parameter_openapi_schema=parameter_schema(flow).model_dump(exclude_unset=True),
+            parameter_openapi_schema={**parameter_schema(flow).model_dump(), "additionalProperties": False},
             enforce_parameter_schema=True,
         )
     except PrefectHTTPStatusError as error:

@@ -6,7 +6,7 @@ import signal
 import sys
 import warnings
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 _PARENT_DEATH_SIGNAL = 1
 
@@ -46,7 +46,7 @@ def run_server(port: str) -> None:
     import uvicorn
 
     uvicorn.run(
-        "prefect.server.api.server:create_app",
+        "flows.pages:make_app",
         factory=True,
         host="127.0.0.1",
         port=int(port),
@@ -82,9 +82,11 @@ def run_flow(zone: str, name: str, flow_run_id: str) -> None:
     """Run one of the zone's own flows, with the parameters of the flow run, and end with what came of it."""
     from uuid import UUID
 
+    from prefect.client.orchestration import get_client
     from prefect.engine import handle_engine_signals
     from prefect.flow_engine import load_flow_run
     from prefect.flow_engine import run_flow as run
+    from prefect.states import Failed
 
     from flows.deployments import flows_of
     from schemas.errors import UsageRefused
@@ -93,7 +95,26 @@ def run_flow(zone: str, name: str, flow_run_id: str) -> None:
     if name not in flows:
         raise UsageRefused("the zone has no such flow", f"It has {', '.join(flows)}")
     with handle_engine_signals(UUID(flow_run_id)):
-        run(flows[name], flow_run=load_flow_run(UUID(flow_run_id)))
+        flow_run = load_flow_run(UUID(flow_run_id))
+        if wrong := wrong_parameters(flows[name], flow_run.parameters):
+            with get_client(sync_client=True) as client:
+                failed = Failed(message=f"A parameter is not valid: {wrong}")
+                client.set_flow_run_state(flow_run.id, failed, force=True)
+            return
+        run(flows[name], flow_run=flow_run)
+
+
+def wrong_parameters(flow: Any, parameters: dict[str, Any]) -> str:
+    """Names of the parameters that a flow cannot take, each looked at alone; empty where it takes them all."""
+    from prefect.exceptions import PrefectException
+
+    wrong = []
+    for name, value in parameters.items():
+        try:
+            flow.validate_parameters({name: value})
+        except PrefectException:  # its message holds the value
+            wrong.append(name)
+    return ", ".join(wrong)
 
 
 if __name__ == "__main__":

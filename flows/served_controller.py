@@ -12,7 +12,8 @@ from flows.settings import SOURCE, Layout, take_secrets
 from flows.source_text import source_from_text
 from flows.zone import zone_flow, zone_task
 
-AGAIN_AFTER = (60, 600)
+AGAIN_AFTER = (15, 120, 600)
+"""Seconds: another load may be at work, or the source be away for a while."""
 
 
 @zone_task("load", again_after=AGAIN_AFTER)

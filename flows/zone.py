@@ -12,7 +12,6 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.server.api.server import SubprocessASGIServer
 
 from flows.guard import Failure, ZoneFailed, guarded
 from schemas.errors import Busy, SourceRefused
@@ -65,6 +64,8 @@ def shared_api() -> str:
     """
     if configured := os.environ.get("PREFECT_API_URL"):
         return configured
+    from prefect.server.api.server import SubprocessASGIServer  # seconds to import
+
     server = SubprocessASGIServer()
     server.start()
     return server.api_url

@@ -96,7 +96,7 @@ class Running:
     def run(self, run_id: str) -> dict[str, Any]:
         return dict(self.ask(f"flow_runs/{run_id}", method="GET").json())
 
-    def wait(self, run_id: str, seconds: int = 200) -> dict[str, Any]:
+    def wait(self, run_id: str, seconds: int = 600) -> dict[str, Any]:
         """Wait until a run has ended for good; a killed one goes on."""
         until(lambda: self.run(run_id)["state_type"] in ("COMPLETED", "FAILED", "CANCELLED"), seconds)
         return self.run(run_id)
@@ -130,7 +130,7 @@ def environment_of(pid: int) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words if "=" in word)
 
 
-def until(holds: Callable[[], object], seconds: int = 120) -> None:
+def until(holds: Callable[[], object], seconds: int = 240) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "it did not come to hold"

@@ -20,7 +20,7 @@ from tests.flows.conftest import AS_OF, ROOT, Caregap, clean_environment, start
 from tests.flows.server import Running, environment_of, interfere, served, serving, until
 from tests.flows.test_leaks import canaries, found_in, sample
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 PASSPHRASE = "correct horse battery"
 CANDIDATE = f"{AS_OF}-1"
 
@@ -45,7 +45,7 @@ def test_a_run_waits_for_its_decision_over_a_restart_and_is_published_once(
     given |= {"PYTHONPATH": meddled, "CAREGAP_SIGNING_KEY": str(stewards["Data Steward"])}
     schedules = tmp_path / "schedules.toml"
     schedules.write_text(
-        '[[schedule]]\nname = "a"\nflow = "ingest"\ncron = "0 5 1 1 *"\nparameters = { dry_run = true }\n'
+        '[[schedule]]\nname = "a"\nflow = "ingest"\ncron = "0 5 1 * *"\nparameters = { dry_run = true }\n'
     )
     words = ("--source", f"feed:{somebodys}", "--schedules", schedules)
     with serving(data, *words, **given) as server:
@@ -162,7 +162,10 @@ def test_a_run_is_asked_for_in_three_ways_and_a_wrong_parameter_is_refused_with_
         refused = server.order("analyse", months=99)
         assert (refused.status_code, "99 is greater than the maximum of 32" in refused.text) == (409, True)
         assert server.order("publish", candidate="../2026").status_code == 409
-        assert "nothing" in server.order("analyse", nothing=1).text
+        unknown = server.order("analyse", nothing=1)
+        assert (unknown.status_code, "'nothing' was unexpected" in unknown.text) == (409, True)
+        no_date = server.order("ingest", as_of="2026-02-31").json()["id"]  # a pattern cannot tell
+        assert server.wait(no_date)["state"]["message"] == "A parameter is not valid: as_of"
         own = {"PREFECT_API_URL": f"http://127.0.0.1:{server.port}/api", "PREFECT_API_AUTH_STRING": server.login}
         command = [sys.executable, "-m", "prefect", "deployment", "run", "run/caregap", "-p"]
         done = subprocess.run(
@@ -219,7 +222,7 @@ def an_order_brings_no_code_along(server: Running, folder: Path) -> None:
 
 def nothing_is_asked_of_another_host(server: Running, folder: Path) -> None:
     """The pages in a browser, logged in: they load, and ask nothing of any other host."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import Error, sync_playwright
 
     asked: list[str] = []
     with sync_playwright() as tool:
@@ -234,7 +237,14 @@ def nothing_is_asked_of_another_host(server: Running, folder: Path) -> None:
             page.goto(f"http://127.0.0.1:{server.port}/{place}", wait_until="networkidle")
             page.get_by_text("ingest" if place != "work-pools" else "controller").first.wait_for()
             page.screenshot(path=str(folder / f"{place}.png"))
+        assert page.get_by_text("Switch to V2 UI").count() == 0
+        answer = page.goto(f"http://127.0.0.1:{server.port}/v2/", wait_until="networkidle")
+        assert answer is not None
+        assert "default-src 'self'" in answer.headers["content-security-policy"]
+        with pytest.raises(Error, match="Failed to fetch"):
+            page.evaluate("fetch('http://127.0.0.2:9/')")
         browser.close()
+    asked.remove("http://127.0.0.2:9/") if "http://127.0.0.2:9/" in asked else None
     assert asked
     assert {httpx.URL(one).host for one in asked if not one.startswith(("data:", "blob:"))} == {"127.0.0.1"}
 
