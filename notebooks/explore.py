@@ -30,13 +30,13 @@ def _():
 
 @app.cell(hide_code=True)
 def _():
-    args = mo.cli_args()
+    _args = mo.cli_args()
     given = {
-        "data": args.get("data") or os.environ.get("CAREGAP_DATA", "data"),
-        "source": args.get("source"),
-        "indicator": args.get("indicator"),
-        "reason": args.get("reason") or "",
-        "language": args.get("language") or "en",
+        "data": _args.get("data") or os.environ.get("CAREGAP_DATA", "data"),
+        "source": _args.get("source"),
+        "indicator": _args.get("indicator"),
+        "reason": _args.get("reason") or "",
+        "language": _args.get("language") or "en",
     }
     return (given,)
 

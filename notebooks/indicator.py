@@ -33,15 +33,15 @@ def _():
 
 @app.cell(hide_code=True)
 def _():
-    args = mo.cli_args()
+    _args = mo.cli_args()
     given = {
-        "data": args.get("data") or os.environ.get("CAREGAP_DATA", "data"),
-        "start": args.get("start") or "diabetes_hba1c_missing",
-        "persons": int(args.get("persons") or 20_000),
-        "as_of": str(args.get("as-of") or "2026-10-31"),
-        "years": int(args.get("years") or 3),
-        "definitions": args.get("definitions"),
-        "cases": args.get("cases"),
+        "data": _args.get("data") or os.environ.get("CAREGAP_DATA", "data"),
+        "start": _args.get("start") or "diabetes_hba1c_missing",
+        "persons": int(_args.get("persons") or 20_000),
+        "as_of": str(_args.get("as-of") or "2026-10-31"),
+        "years": int(_args.get("years") or 3),
+        "definitions": _args.get("definitions"),
+        "cases": _args.get("cases"),
     }
     return (given,)
 

@@ -29,13 +29,13 @@ def _():
 
 @app.cell(hide_code=True)
 def _():
-    args = mo.cli_args()
+    _args = mo.cli_args()
     given = {
-        "published": args.get("published")
-        or str(Layout(Path(args.get("data") or os.environ.get("CAREGAP_DATA", "data"))).published),
-        "release": args.get("release"),
-        "indicator": args.get("indicator"),
-        "language": args.get("language") or "en",
+        "published": _args.get("published")
+        or str(Layout(Path(_args.get("data") or os.environ.get("CAREGAP_DATA", "data"))).published),
+        "release": _args.get("release"),
+        "indicator": _args.get("indicator"),
+        "language": _args.get("language") or "en",
     }
     return (given,)
 
