@@ -11,7 +11,7 @@ with app.setup(hide_code=True):
     import polars as pl
 
     from flows.settings import Layout
-    from notebooks.parts import charts, figures
+    from notebooks.parts import charts, figures, views
     from schemas.errors import Refusal
     from schemas.indicators import load_indicators
 
@@ -30,13 +30,13 @@ def _():
 
 @app.cell(hide_code=True)
 def _():
-    args = mo.cli_args()
+    _args = mo.cli_args()
     given = {
-        "data": args.get("data") or os.environ.get("CAREGAP_DATA", "data"),
-        "source": args.get("source"),
-        "indicator": args.get("indicator"),
-        "reason": args.get("reason") or "",
-        "language": args.get("language") or "en",
+        "data": _args.get("data") or os.environ.get("CAREGAP_DATA", "data"),
+        "source": _args.get("source"),
+        "indicator": _args.get("indicator"),
+        "reason": _args.get("reason") or "",
+        "language": _args.get("language") or "en",
     }
     return (given,)
 
@@ -63,13 +63,15 @@ def _(given, indicators, sources):
     wanted = next((words for words, found in sources.items() if given["source"] in (None, found[1], found[0])), None)
     titles = {one.title[given["language"]]: name for name, one in indicators.items()}
     first = next((title for title, name in titles.items() if name == given["indicator"]), min(titles))
-    ask = mo.ui.dictionary(
-        {
-            "source": mo.ui.dropdown(sources, value=wanted, label="Figures", full_width=True),
-            "indicator": mo.ui.dropdown(titles, value=first, label="Indicator", full_width=True),
-            "reason": mo.ui.text(value=given["reason"], label="Why do you look? (only for counts)", full_width=True),
-        }
-    ).form(submit_button_label="Show", bordered=True)
+    ask = (
+        mo.md("**Figures** {source}\n\n**Indicator** {indicator}\n\n**Why do you look?** (only for counts) {reason}")
+        .batch(
+            source=mo.ui.dropdown(sources, value=wanted, full_width=True),
+            indicator=mo.ui.dropdown(titles, value=first, full_width=True),
+            reason=mo.ui.text(value=given["reason"], full_width=True),
+        )
+        .form(submit_button_label="Show", bordered=True)
+    )
     ask
     return (ask,)
 
@@ -102,18 +104,14 @@ def _(chosen, folders, layout):
         refusal = None
     except Refusal as caught:
         found, areas, refusal = None, None, caught
-    mo.stop(refusal is not None, mo.callout(mo.md(f"**{refusal}**"), kind="danger"))
+    mo.stop(refusal is not None, views.refused(refusal))
     mo.stop(found.is_empty(), mo.callout(mo.md("This release does not have the indicator."), kind="warn"))
     return areas, found, kind
 
 
 @app.cell(hide_code=True)
 def _(areas, found, given, kind):
-    language = mo.ui.dropdown(
-        {"suomi": "fi", "svenska": "sv", "English": "en"},
-        value={"fi": "suomi", "sv": "svenska", "en": "English"}[given["language"]],
-        label="Names in",
-    )
+    language = views.language_choice(given["language"])
     days = [str(day) for day in found["as_of"].unique().sort(descending=True)]
     day = mo.ui.dropdown(days, value=days[0], label="Date")
     level = mo.ui.dropdown(
@@ -121,14 +119,8 @@ def _(areas, found, given, kind):
         value="Districts",
         label="Areas",
     )
-    sex = mo.ui.dropdown(
-        {"All": "*"} | {code: code for code in found["sex"].unique().sort() if code != "*"}, value="All", label="Sex"
-    )
-    age = mo.ui.dropdown(
-        {"All": "*"} | {band: band for band in found["age_band"].unique().sort() if band != "*"},
-        value="All",
-        label="Age",
-    )
+    sex = mo.ui.dropdown(views.sexes(found["sex"], given["language"]), value="All", label="Sex")
+    age = mo.ui.dropdown(views.ages(found["age_band"]), value="All", label="Age")
     place = mo.ui.dropdown(
         {name: code for code, name in figures.area_names(areas, given["language"]).items()},
         value=figures.area_names(areas, given["language"])["*"],
@@ -172,14 +164,7 @@ def _(areas, found, kind, language, place, said, sex, age, table, whole):
     mo.ui.tabs(
         {
             # Counts that are not protected are not offered for download; `caregap counts` gives them, logged.
-            "Table": mo.ui.table(
-                table,
-                selection=None,
-                page_size=50,
-                show_column_summaries=False,
-                show_download=kind == "release",
-                label="Eligible persons, care gaps and their share",
-            ),
+            "Table": views.table(table, "Eligible persons, care gaps and their share", download=kind == "release"),
             "Map": charts.tile_map(whole, areas, language.value, said),
             "Intervals": charts.bars(whole, areas, language.value, said),
             "Funnel": charts.funnel(whole, areas, language.value, said),
@@ -187,12 +172,10 @@ def _(areas, found, kind, language, place, said, sex, age, table, whole):
                 [
                     charts.trend(over_time, how),
                     mo.md(how),
-                    mo.ui.table(
+                    views.table(
                         figures.shown(over_time, areas, language.value),
-                        selection=None,
-                        show_column_summaries=False,
-                        show_download=kind == "release",
-                        label="The trend as a table",
+                        "The trend as a table",
+                        download=kind == "release",
                     ),
                 ]
             ),

@@ -12,18 +12,11 @@ with app.setup(hide_code=True):
     import polars as pl
 
     from flows.settings import Layout
-    from notebooks.parts import charts, drafts, figures, practice
+    from notebooks.parts import charts, drafts, figures, practice, views
     from schemas.errors import Refusal
     from schemas.indicators import load_indicators
     from schemas.policy import load_policy
     from transforms.analysis.explain import explain
-
-
-@app.function(hide_code=True)
-def faulty(fault):
-    """Where a text is wrong, what is wrong and the mend."""
-    lines = (f"**Where**: `{fault['where']}`", f"**What**: {fault['what']}", f"**Mend**: {fault['mend']}")
-    return mo.callout(mo.md("\n\n".join(lines)), kind="danger")
 
 
 @app.cell(hide_code=True)
@@ -40,15 +33,15 @@ def _():
 
 @app.cell(hide_code=True)
 def _():
-    args = mo.cli_args()
+    _args = mo.cli_args()
     given = {
-        "data": args.get("data") or os.environ.get("CAREGAP_DATA", "data"),
-        "start": args.get("start") or "diabetes_hba1c_missing",
-        "persons": int(args.get("persons") or 20_000),
-        "as_of": str(args.get("as-of") or "2026-10-31"),
-        "years": int(args.get("years") or 3),
-        "definitions": args.get("definitions"),
-        "cases": args.get("cases"),
+        "data": _args.get("data") or os.environ.get("CAREGAP_DATA", "data"),
+        "start": _args.get("start") or "diabetes_hba1c_missing",
+        "persons": int(_args.get("persons") or 20_000),
+        "as_of": str(_args.get("as-of") or "2026-10-31"),
+        "years": int(_args.get("years") or 3),
+        "definitions": _args.get("definitions"),
+        "cases": _args.get("cases"),
     }
     return (given,)
 
@@ -56,7 +49,7 @@ def _():
 @app.cell(hide_code=True)
 def _(given):
     start = mo.ui.dropdown(sorted(load_indicators()), value=given["start"], label="Begin with a copy of")
-    language = mo.ui.dropdown({"suomi": "fi", "svenska": "sv", "English": "en"}, value="English", label="Words in")
+    language = views.language_choice("en")
     sizes = sorted({5_000, 20_000, 70_000, 200_000, given["persons"]})
     persons = mo.ui.dropdown(
         {f"{size:,} persons": size for size in sizes}, value=f"{given['persons']:,} persons", label="Practice city of"
@@ -80,7 +73,7 @@ def _(editor):
         verdict = mo.callout(mo.md(f"**{draft.id}**, version {draft.version}, is well defined."), kind="success")
     except Refusal as refusal:
         draft, fault = None, drafts.in_words(refusal)
-        verdict = faulty(fault)
+        verdict = views.faulty(fault)
     verdict
     return draft, fault
 
@@ -105,7 +98,7 @@ def _(given, persons):
             city, no_city = practice.practice_city(folder, persons.value, given["years"], day), None
         except Refusal as _refusal:
             city, no_city = None, _refusal
-    mo.stop(no_city is not None, mo.callout(mo.md(f"**{no_city}**"), kind="danger"))
+    mo.stop(no_city is not None, views.refused(no_city))
     return (city,)
 
 
@@ -130,21 +123,11 @@ def _(city, counted, draft, language):
                 "The generator plans its own twenty gaps; of another one it says whether the definition counts at all, "
                 "not how large the gap would be."
             ),
-            mo.ui.table(
-                people,
-                selection=None,
-                show_column_summaries=False,
-                page_size=30,
-                label="Everybody of the practice city, by status and reason",
-            ),
+            views.table(people, "Everybody of the practice city, by status and reason"),
             mo.ui.tabs(
                 {
-                    "By district": mo.ui.table(
-                        figures.shown(everybody, city.areas, language.value),
-                        selection=None,
-                        show_column_summaries=False,
-                        page_size=50,
-                        label="By area, before protection",
+                    "By district": views.table(
+                        figures.shown(everybody, city.areas, language.value), "By area, before protection"
                     ),
                     "Map": charts.tile_map(counted.figures, city.areas, language.value, said),
                     "Funnel": charts.funnel(counted.figures, city.areas, language.value, said),
@@ -178,11 +161,11 @@ def _(city, counted, language, policy):
             mo.md(
                 f"## Effect of suppression\nBy the policy's rules (threshold {policy.disclosure.threshold}, zeros "
                 f"{policy.disclosure.zeros}, guarantee {policy.disclosure.guarantee}) {hidden:,} of {effect.cells:,} "
-                f"cells would be hidden: {effect.unsafe:,} unsafe, {effect.also:,} so that those cannot be worked back. "
-                f"The auditor works {effect.exact} of the unsafe ones back. A larger city hides less: choose a larger "
-                "practice city above."
+                f"cells would be hidden: {effect.unsafe:,} unsafe, {effect.also:,} so that those cannot be worked "
+                f"back. The auditor works {effect.exact} of the unsafe ones back. A larger city hides less: choose a "
+                "larger practice city above."
             ),
-            mo.ui.table(
+            views.table(
                 effect.by_level.select(
                     pl.col("area").alias("Areas"),
                     pl.col("people").alias("People"),
@@ -191,18 +174,9 @@ def _(city, counted, language, policy):
                     pl.col("also").alias("Also hidden"),
                     (100 * pl.col("hidden_share")).round(0).alias("Hidden, %"),
                 ),
-                selection=None,
-                show_column_summaries=False,
-                page_size=20,
-                label="By kind of cell",
+                "By kind of cell",
             ),
-            mo.ui.table(
-                districts,
-                selection=None,
-                show_column_summaries=False,
-                page_size=50,
-                label="By district",
-            ),
+            views.table(districts, "By district"),
         ]
     )
     return (effect,)
@@ -233,7 +207,7 @@ def _(case_editor, draft):
     except Refusal as _refusal:
         outcomes, unreached, case_fault = [], [], drafts.in_words(_refusal)
     if case_fault:
-        case_verdict = faulty(case_fault)
+        case_verdict = views.faulty(case_fault)
     else:
         wrong = [one for one in outcomes if not one.holds]
         lines = [f"{len(outcomes) - len(wrong)} of {len(outcomes)} cases hold."]
@@ -241,19 +215,16 @@ def _(case_editor, draft):
         case_verdict = mo.vstack(
             [
                 mo.callout(mo.md("\n\n".join(lines)), kind="danger" if wrong or unreached else "success"),
-                mo.ui.table(
+                views.table(
                     pl.DataFrame(
                         [
                             (one.name, one.expect, one.found, "holds" if one.holds else "does not hold")
                             for one in outcomes
                         ],
-                        schema=["Case", "Expected", "Found", ""],
+                        schema=["Case", "Expected", "Found", "Result"],
                         orient="row",
                     ),
-                    selection=None,
-                    show_column_summaries=False,
-                    page_size=50,
-                    label="Cases",
+                    "Cases",
                 ),
             ]
         )
@@ -289,7 +260,7 @@ def _(case_editor, editor, given, replace, save):
             kind="success",
         )
     except Refusal as _refusal:
-        written, end = (), mo.callout(mo.md(f"**Not saved.** {_refusal}"), kind="danger")
+        written, end = (), views.refused(_refusal, "Not saved. ")
     end
     return (written,)
 

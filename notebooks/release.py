@@ -11,7 +11,7 @@ with app.setup(hide_code=True):
     import polars as pl
 
     from flows.settings import Layout
-    from notebooks.parts import charts, figures
+    from notebooks.parts import charts, figures, views
     from schemas.errors import Refusal
     from schemas.indicators import load_indicators
 
@@ -29,13 +29,13 @@ def _():
 
 @app.cell(hide_code=True)
 def _():
-    args = mo.cli_args()
+    _args = mo.cli_args()
     given = {
-        "published": args.get("published")
-        or str(Layout(Path(args.get("data") or os.environ.get("CAREGAP_DATA", "data"))).published),
-        "release": args.get("release"),
-        "indicator": args.get("indicator"),
-        "language": args.get("language") or "en",
+        "published": _args.get("published")
+        or str(Layout(Path(_args.get("data") or os.environ.get("CAREGAP_DATA", "data"))).published),
+        "release": _args.get("release"),
+        "indicator": _args.get("indicator"),
+        "language": _args.get("language") or "en",
     }
     return (given,)
 
@@ -48,11 +48,7 @@ def _(given):
         mo.callout(mo.md("No release here. Run `make run`, or give `-- --published DIR`."), kind="warn"),
     )
     release = mo.ui.dropdown(list(folders), value=given["release"] or next(iter(folders)), label="Release")
-    language = mo.ui.dropdown(
-        {"suomi": "fi", "svenska": "sv", "English": "en"},
-        value={"fi": "suomi", "sv": "svenska", "en": "English"}[given["language"]],
-        label="Names in",
-    )
+    language = views.language_choice(given["language"])
     mo.hstack([release, language], justify="start")
     return folders, language, release
 
@@ -63,9 +59,7 @@ def _(folders, release):
         proof, broken = figures.verified(folders[release.value]), None
     except Refusal as _refusal:
         proof, broken = "", _refusal
-    mo.stop(
-        broken is not None, mo.callout(mo.md(f"**Not verified. Do not use this release.** {broken}"), kind="danger")
-    )
+    mo.stop(broken is not None, views.refused(broken, "Not verified. Do not use this release. "))
     mo.callout(mo.md("**Verified**\n\n" + "\n\n".join(proof.splitlines())), kind="success")
     return (proof,)
 
@@ -88,7 +82,7 @@ def _(folders, language, proof, release):
     mo.vstack(
         [
             mo.md(f"## The city's gaps as of {latest['as_of'].max()}\nBy the number of people who have them."),
-            mo.ui.table(gaps, selection=None, show_column_summaries=False, page_size=30, label="The city's care gaps"),
+            views.table(gaps, "The city's care gaps"),
         ]
     )
     return areas, found, gaps, latest, titles
@@ -116,10 +110,7 @@ def _(areas, folders, indicator, language, latest):
     how = f"The whole city at {over_time.height} dates, from all releases that were not withdrawn."
 
     def table(rows, label):
-        return mo.ui.table(
-            figures.shown(rows, areas, language.value),
-            selection=None, show_column_summaries=False, page_size=50, label=label,
-        )  # fmt: skip
+        return views.table(figures.shown(rows, areas, language.value), label)
 
     mo.vstack(
         [
@@ -159,10 +150,7 @@ def _(areas, folders, indicator, language, latest, other, titles):
     names = figures.area_names(areas, language.value)
 
     def in_words(rows, label):
-        return mo.ui.table(
-            figures.shown_change(rows, names, titles),
-            selection=None, show_column_summaries=False, page_size=50, label=label,
-        )  # fmt: skip
+        return views.table(figures.shown_change(rows, names, titles), label)
 
     mo.vstack(
         [

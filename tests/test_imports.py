@@ -1,6 +1,7 @@
 """Who may import whom: the walls of the house, read from the code."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ CONTROLLER_FLOWS = {
 }
 
 
+@cache
 def imports_of(path: Path) -> list[tuple[str, bool]]:
     """Names that a file imports, and whether it does so when it is itself imported."""
     tree = ast.parse(path.read_text("utf-8"))

@@ -11,6 +11,8 @@ INK, LINE, MARK, HIDDEN_FILL = "#14202b", "#5b6770", "#0e3c70", "#ffffff"
 SHADES = ["#e9f1f9", "#b9d3ec", "#82b0dc", "#5a93c9"]
 """From the smallest rates to the largest; dark text keeps a contrast of 4.5:1 on each."""
 RATE = alt.Axis(format=".0%", title="Rate")
+ALONE = {"embedOptions": {"actions": False}}
+"""A picture without the menu that would send what it shows to an editor on another host."""
 
 
 def tile_map(figures: pl.DataFrame, areas: pl.DataFrame, language: str, description: str) -> alt.LayerChart:
@@ -44,7 +46,9 @@ def tile_map(figures: pl.DataFrame, areas: pl.DataFrame, language: str, descript
     )
     name = place.mark_text(dy=-8, fontSize=10, color=INK).encode(text="name:N")
     said = place.mark_text(dy=8, fontSize=12, fontWeight="bold", color=INK).encode(text="said:N")
-    return (tile + name + said).properties(width=alt.Step(76), height=alt.Step(52), description=description)
+    return (tile + name + said).properties(
+        width=alt.Step(76), height=alt.Step(52), description=description, usermeta=ALONE
+    )
 
 
 def bars(figures: pl.DataFrame, areas: pl.DataFrame, language: str, description: str) -> alt.LayerChart:
@@ -58,7 +62,7 @@ def bars(figures: pl.DataFrame, areas: pl.DataFrame, language: str, description:
     base = alt.Chart(rows.select("area", "rate", "low", "high")).encode(alt.Y("area:N", sort=order, title=None))
     interval = base.mark_rule(color=LINE).encode(alt.X("low:Q", axis=RATE), alt.X2("high:Q"))
     mark = base.mark_point(filled=True, size=60, color=MARK).encode(alt.X("rate:Q", axis=RATE))
-    return (_city_line(figures, "x") + interval + mark).properties(width=520, description=description)
+    return (_city_line(figures, "x") + interval + mark).properties(width=520, description=description, usermeta=ALONE)
 
 
 def funnel(figures: pl.DataFrame, areas: pl.DataFrame, language: str, description: str) -> alt.LayerChart:
@@ -85,14 +89,23 @@ def funnel(figures: pl.DataFrame, areas: pl.DataFrame, language: str, descriptio
             detail="limit:N",
         )
     )
-    points = rows.with_columns(area=_named(names), beyond=pl.col("against_city") != 0)
+    points = rows.with_columns(
+        area=_named(names),
+        beyond=pl.when(pl.col("against_city") != 0).then(pl.lit("beyond")).otherwise(pl.lit("within")),
+    )
     dots = alt.Chart(points.select("area", "eligible", "rate", "beyond")).encode(alt.X("eligible:Q"), alt.Y("rate:Q"))
     dot = dots.mark_point(filled=True, size=60, color=MARK).encode(
-        alt.Shape("beyond:N", title="Beyond the 95 % limits", scale=alt.Scale(range=["circle", "diamond"])),
+        alt.Shape(
+            "beyond:N", title="95 % limits", scale=alt.Scale(domain=["within", "beyond"], range=["circle", "diamond"])
+        ),
         tooltip=["area:N", alt.Tooltip("rate:Q", format=".1%"), "eligible:Q"],
     )
-    label = dots.transform_filter("datum.beyond").mark_text(align="left", dx=7, color=INK).encode(text="area:N")
-    return (_city_line(figures, "y") + line + dot + label).properties(width=520, height=340, description=description)
+    label = (
+        dots.transform_filter("datum.beyond == 'beyond'").mark_text(align="left", dx=7, color=INK).encode(text="area:N")
+    )
+    return (_city_line(figures, "y") + line + dot + label).properties(
+        width=520, height=340, description=description, usermeta=ALONE
+    )
 
 
 def trend(figures: pl.DataFrame, description: str) -> alt.LayerChart:
@@ -103,7 +116,7 @@ def trend(figures: pl.DataFrame, description: str) -> alt.LayerChart:
     line = base.mark_line(color=MARK, point=alt.OverlayMarkDef(filled=True, size=50, color=MARK)).encode(
         alt.Y("rate:Q", axis=RATE, scale=alt.Scale(zero=False))
     )
-    return (band + line).properties(width=520, height=260, description=description)
+    return (band + line).properties(width=520, height=260, description=description, usermeta=ALONE)
 
 
 def _whole(figures: pl.DataFrame) -> pl.DataFrame:

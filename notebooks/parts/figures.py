@@ -202,17 +202,11 @@ def change_sentence(change: pl.DataFrame) -> str:
 def area_names(areas: pl.DataFrame, language: str) -> dict[str, str]:
     """Names of the areas by code in the order of the geography, the whole city first and the unknown district last."""
     labels = load_labels(language)
-    city = areas.filter(pl.col("level") == CITY)["code"]
     parts = areas.filter(pl.col("level") != CITY).select("code", f"name_{language}")
     majors = areas.filter(pl.col("level") == MAJOR)["code"].to_list()
     below = dict(areas.filter(pl.col("level") == DISTRICT).select("code", "parent").iter_rows())
     ordered = sorted(parts.iter_rows(), key=lambda row: (majors.index(below.get(row[0], row[0])), row[0] in below))
-    return {
-        TOTAL: labels["city"],
-        **dict.fromkeys(city, labels["city"]),
-        **dict(ordered),
-        UNKNOWN: labels["unknown_area"],
-    }
+    return {TOTAL: labels["city"], **dict(ordered), UNKNOWN: labels["unknown_area"]}
 
 
 def sentence(figures: pl.DataFrame, names: Mapping[str, str]) -> str:

@@ -1,6 +1,10 @@
 """No identifier of the source anywhere outside the controller zone, also when a task fails on one."""
 
+import gzip
+import html
 import io
+import json
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -27,7 +31,7 @@ def canaries(feed: Path) -> set[str]:
 
 
 def contents(folder: Path) -> list[tuple[Path, bytes]]:
-    """Each file's bytes; of Parquet also every value, and its metadata, uncompressed."""
+    """Each file's bytes; of Parquet also every value, and its metadata, uncompressed; of an archive its members."""
     found = []
     for path in folder.rglob("*"):
         if not path.is_file() or path.is_symlink():
@@ -38,13 +42,18 @@ def contents(folder: Path) -> list[tuple[Path, bytes]]:
             table = pq.read_table(path)
             pq.write_table(table, plain, compression="none", use_dictionary=False)
             data += plain.getvalue()
+        elif zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                data += b"".join(archive.read(name) for name in archive.namelist())
+        elif path.suffix == ".gz":
+            data += gzip.decompress(data)
         found.append((path, data))
     return found
 
 
 def found_in(folder: Path, words: set[str]) -> set[str]:
-    """Names of the files in which any word stands; 12-byte windows make the search one pass a file."""
-    keys = {word.encode() for word in words}
+    """Names of the files in which any word stands, as it is or as JSON or a page would write it."""
+    keys = {form.encode() for word in words for form in (word, json.dumps(word)[1:-1], html.escape(word))}
     hits = set()
     for path, data in contents(folder):
         if any(key in data for key in keys):
