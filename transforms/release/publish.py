@@ -77,7 +77,7 @@ def public_files(
     }
     if derived is not None:
         files[DERIVED_FILE] = derived.write_csv().encode()
-    files |= download_files(cells, areas, indicators, release, derived, licence)
+    files |= download_files(cells, areas, indicators, release, derived, licence, publisher.email)
     files["datapackage.json"] = describe_release(
         files, release, indicators, licence, download_resources(files, DOWNLOADS)
     )
