@@ -24,7 +24,8 @@ from transforms.controller import validate
 from transforms.controller.finding import FILE, PLACE, Wanted, find
 from transforms.controller.generalise import WITHHELD, generalise_dates, security_banned, without_whereabouts
 from transforms.controller.key_index import KEY, KeyIndex
-from transforms.controller.load import FILE_ROWS, RECENT, Before, Loader, write_run
+from transforms.controller.lake_files import FILE_ROWS, RECENT, write_run
+from transforms.controller.load import Before, Loader
 from transforms.controller.sorting import in_order
 from transforms.controller.supersede import ARRIVAL, SUPERSEDED, distinct
 from transforms.controller.whereabouts import Whereabouts, renumbered
