@@ -46,12 +46,12 @@ IDS = {
 AREAS = load_areas()
 INDICATORS = ["CG01", "CG02"]
 TABLE = protected_table(AREAS, INDICATORS)
-DERIVED = derived_figures(TABLE, AREAS, {"CG01": (18, None), "CG02": (0, None)})
+DERIVED = dated(derived_figures(TABLE, AREAS, {"CG01": (18, None), "CG02": (0, None)}))
 DATED = dated(TABLE)
 CSV = DATED.select("as_of", *COLUMNS).write_csv().encode()
 FILES = public_files(CSV, DATED, AREAS, texts(*INDICATORS), {}, RELEASE, DERIVED)
 COUNTS = expected(DATED.iter_rows(named=True), "091", "value")
-RATES = expected(dated(DERIVED).iter_rows(named=True), "091", "figure")
+RATES = expected(DERIVED.iter_rows(named=True), "091", "figure")
 STAR = star_connection(FILES)
 DOWNLOADS = [name for name in FILES if name.startswith("downloads/")]
 
