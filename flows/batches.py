@@ -25,22 +25,24 @@ def add_all(
     """Add every batch (table, rows, whether they come again); links and persons one after the other."""
     lock = Lock()
 
-    def add(part: int, name: str, rows: pl.DataFrame, again: bool) -> None:
+    def learn(name: str, rows: pl.DataFrame) -> None:
         with lock:
             canaries.add(name, rows)
+
+    def add(part: int, name: str, rows: pl.DataFrame, again: bool) -> None:
+        learn(name, rows)
         loader.add(name, rows, part, again=again)
 
     pending: deque[Future[None]] = deque()
     with ThreadPoolExecutor(_WORKERS) as pool:
         for part, (name, rows, again) in enumerate(batches):
             if name in (IDENTITY_LINK, "person"):
-                while pending:
-                    pending.popleft().result()
-                add(part, name, rows, again)
+                pending.append(pool.submit(learn, name, rows))
+                loader.add(name, rows, part, again=again)
             else:
                 pending.append(pool.submit(add, part, name, rows, again))
-                if len(pending) >= _AHEAD:
-                    pending.popleft().result()
+            if len(pending) >= _AHEAD:
+                pending.popleft().result()
             advance(rows.height)
         while pending:
             pending.popleft().result()

@@ -6,7 +6,9 @@ whatever spelling or encoding, nor what an identifier becomes without a key. A r
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +53,7 @@ _FILE_NAME = r"(recent-)?[0-9]{4}\.parquet"
 _MEND = "Nothing was written to the lake. Correct the source or the code, then load again"
 _TOGETHER = 16
 """Files of one table whose keys are looked at together: a million rows."""
+_WORKERS = 2
 _LARGE = 1e7
 """Numbers below it are results and counts; a telephone number or the digits of an identity code are above."""
 _BY_CHANCE = 0.05
@@ -63,26 +66,43 @@ def check_boundary(files: Files, policy: Policy, canaries: Canaries | None = Non
     `files` by table; the geography's file may be among them as `area`. `canaries` has seen the batches that the files
     were made of. Raises BoundaryRefused, naming table, column, kind and count.
     """
-    for name, paths in files.items():
+    for name in files:
         check_approved(name, policy)
-        for path in paths:
-            check_name(name, path)
-            check_format(name, path)
-            check_types(name, path)
-            check_metadata(name, path)
-            check_bytes(name, path)
-        check_beside(name, paths, canaries)
+    forms = [partial(_check_form, name, path) for name, paths in files.items() for path in paths]
+    beside = [partial(check_beside, name, paths, canaries) for name, paths in files.items()]
+    _in_turn([*forms, *beside])
     persons = sum(pq.ParquetFile(path).metadata.num_rows for path in files.get("person", ()))
     areas = distinct_texts(AREA, files[AREA])["code"] if files.get(AREA) else None
-    for name, paths in files.items():
-        texts = distinct_texts(name, paths)
-        check_shapes(name, texts, areas)
-        check_texts(name, texts, canaries)
-        check_split(name, texts, canaries)
-        for path in paths:
-            check_numbers(name, path, persons, canaries)
-        for start in range(0, len(paths), _TOGETHER):
-            check_binary(name, paths[start : start + _TOGETHER], canaries)
+    texts = [partial(_check_codes, name, paths, areas, canaries) for name, paths in files.items()]
+    numbers = [partial(check_numbers, name, path, persons, canaries) for name, paths in files.items() for path in paths]
+    binary = [
+        partial(check_binary, name, paths[start : start + _TOGETHER], canaries)
+        for name, paths in files.items()
+        for start in range(0, len(paths), _TOGETHER)
+    ]
+    _in_turn([*texts, *numbers, *binary])
+
+
+def _in_turn(checks: Sequence[Callable[[], None]]) -> None:
+    """Make every check, two at a time; raises what the first of them that refuses does."""
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        for _ in pool.map(lambda check: check(), checks):
+            pass
+
+
+def _check_form(name: str, path: Path) -> None:
+    check_name(name, path)
+    check_format(name, path)
+    check_types(name, path)
+    check_metadata(name, path)
+    check_bytes(name, path)
+
+
+def _check_codes(name: str, paths: Sequence[Path], areas: pl.Series | None, canaries: Canaries | None) -> None:
+    texts = distinct_texts(name, paths)
+    check_shapes(name, texts, areas)
+    check_texts(name, texts, canaries)
+    check_split(name, texts, canaries)
 
 
 def check_approved(name: str, policy: Policy) -> None:

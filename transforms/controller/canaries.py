@@ -29,6 +29,7 @@ NOTES = 1 << 20
 SHORTEST = {"name": 4, "full name": 8, "identifier": 6, "phone": 7, "email": 6, "address": 7, "note": 12}
 """Letters and digits below which a value cannot be told from chance; a part of a name counts as a name."""
 _PENDING = 1 << 21
+_FEW = 8
 _BEYOND_ASCII = np.uint64(0x8080808080808080)
 _KINDS = {
     "given_names": "name",
@@ -117,22 +118,27 @@ class Canaries:
         return self._has("phone", texts) | self._has("number", texts)
 
     def _has(self, kind: str, values: pl.Series) -> pl.Series:
-        hashes = self._hash(values)
-        return hashes.is_in(self._all(kind).implode()) & values.is_not_null()
+        hashes, held = self._hash(values), self._all(kind)
+        if len(values) * _FEW >= len(held):
+            return hashes.is_in(held.implode()) & values.is_not_null()
+        # Of few values each is looked for: a set of all that is held takes longer to make than that.
+        among, looked_for = held.to_numpy(), hashes.to_numpy()
+        places = np.minimum(np.searchsorted(among, looked_for), len(among) - 1)
+        return pl.Series(among[places] == looked_for) & values.is_not_null()
 
     def _hash(self, values: pl.Series) -> pl.Series:
         return values.hash(self._seed)
 
     def _keep(self, kind: str, values: pl.Series) -> None:
         held = self._held.setdefault(kind, [])
-        held.append(self._hash(values.drop_nulls()))
+        held.append(self._hash(values.drop_nulls()).sort())
         if sum(map(len, held[1:])) > max(_PENDING, len(held[0])):
             self._all(kind)
 
     def _all(self, kind: str) -> pl.Series:
         held = self._held.get(kind, [])
         if len(held) != 1:
-            held = self._held[kind] = [pl.concat(held).unique() if held else pl.Series([], dtype=pl.UInt64)]
+            held = self._held[kind] = [pl.concat(held).unique().sort() if held else pl.Series([], dtype=pl.UInt64)]
         return held[0]
 
     def _add_texts(self, kind: str, values: pl.Series) -> None:

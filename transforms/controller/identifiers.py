@@ -53,7 +53,7 @@ def _spelt(text: pl.Series, identifier: str) -> pl.Series:
 def _are_capitals(text: pl.Series) -> NDArray[np.bool_]:
     """Whether each text has the length of an identity code and neither spaces nor small letters, or is null."""
     view, present = blocks(text)
-    ok = np.ascontiguousarray(view[:, :4]).view(np.uint32)[:, 0] == _LENGTH
+    ok: NDArray[np.bool_] = np.ascontiguousarray(view[:, :4]).view(np.uint32)[:, 0] == _LENGTH
     letters = np.ascontiguousarray(view[:, 4 : 4 + _LENGTH])
     ok &= ~((letters == _SPACE) | (letters >= _SMALL_A)).any(axis=1)
     return ok if present is None else ok | ~present

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from schemas.table import Table
+from schemas.table import PERSON_NUMBER, Table
 from transforms.controller.blocks import WIDTH
 from transforms.controller.codes import CODE, as_codes, ranked
 from transforms.controller.pseudonymise import from_series
@@ -51,12 +51,13 @@ def write(rows: pl.DataFrame, path: Path) -> None:
         present = rows[KEY[0]].is_not_null()
         columns[RECORD_KEY] = binary(as_bytes(rows), None if present.all() else present)
     keys = [name for name, array in columns.items() if array.type == pa.binary()]
+    hardly_repeated = (*keys, PERSON_NUMBER)
     pq.write_table(
         pa.table(columns),
         path,
         row_group_size=ROW_GROUP,
         compression={name: "none" if name in keys else "zstd" for name in columns},
-        use_dictionary=[name for name in columns if name not in keys],
+        use_dictionary=[name for name in columns if name not in hardly_repeated],
         write_statistics=[name for name in columns if name not in keys],
         store_schema=False,
     )

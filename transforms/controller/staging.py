@@ -105,4 +105,4 @@ def as_lake_rows(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
     """Staged rows in the form that they have in the lake: `table.platform_schema`."""
     if KEY[0] in rows.columns:
         rows = rows.with_columns(to_series(as_bytes(rows), RECORD_KEY, rows[KEY[0]].is_not_null()))
-    return rows.select(*table.platform_schema).cast(table.platform_schema)
+    return rows.select(*table.platform_schema).cast(pl.Schema(table.platform_schema))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import date
 from functools import reduce
 from operator import or_
+from typing import Any
 
 import polars as pl
 
@@ -86,7 +87,8 @@ def _rules(
 
 def _outside(values: pl.Series, low: float | date | None, high: float | date | None) -> pl.Series:
     """Which values lie outside; one flag in all, false, where none does."""
-    lowest, highest = values.min(), values.max()
+    lowest: Any = values.min()
+    highest: Any = values.max()
     broken = [values < low] if low is not None and lowest is not None and lowest < low else []
     broken += [values > high] if high is not None and highest is not None and highest > high else []
     return reduce(or_, broken) if broken else pl.Series([False])

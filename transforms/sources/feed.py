@@ -250,9 +250,14 @@ def _batches(path: Path, table: str, batch_rows: int | None = None) -> Iterator[
         scan = pl.scan_parquet(path)
         if batch_rows:
             scan = scan.head(batch_rows)
-        for rows in scan.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True):
-            if rows.height:
-                yield rows
+        parts: list[pl.DataFrame] = []
+        for part in scan.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True):
+            parts += [part] if part.height else []
+            if sum(rows.height for rows in parts) >= BATCH_ROWS:
+                yield pl.concat(parts, rechunk=True)
+                parts = []
+        if parts:
+            yield pl.concat(parts, rechunk=True)
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
         failed = True
     if failed:
