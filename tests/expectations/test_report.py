@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expectations.profile import DUPLICATE
@@ -71,7 +71,7 @@ def test_a_page_has_every_check_with_all_that_belongs_to_it(rows: dict[str, dict
         for check in CHECKS:
             assert own.checked(check.figure) in text.replace("&#39;", "'")
             assert own.owner(check.owner) in text
-            assert own.limits(check.figure, check.minimum, check.maximum) in text
+            assert own.limits(check.figure, check.minimum, check.maximum).replace("\xa0", " ") in text
             reason = check.texts[language]["reason"] if language != "en" else check.reason
             assert reason in text.replace("&#39;", "'")
 
@@ -122,7 +122,7 @@ def test_a_load_that_the_gate_stopped_says_what_to_do(rows: dict[str, dict[str, 
     assert "Ei enää läpi: kiellot ja rajoitukset: karanteeniin joutuneet rivit" in re.sub(
         r" +:", ":", plain(pages["index.html"])
     )
-    assert "Rätta" in plain(pages["index.sv.html"]) or "Låt rätta" in plain(pages["index.sv.html"])
+    assert "Låt rätta raderna i källan" in plain(pages["index.sv.html"])
     assert f"Passed: {len(CHECKS) - 1}. Warnings: 0. Blocking faults: 1." in plain(pages["index.en.html"])
     assert "stopped by the quality gate" in plain(pages["index.en.html"])
 
@@ -207,7 +207,8 @@ def test_edits_are_on_the_pages_in_words(rows: dict[str, dict[str, object]]) -> 
         assert "disclosure.threshold 5 3" in text
 
 
-@given(st.integers(0, 4000), st.data(), st.integers(2, 10))
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 2500), st.data(), st.integers(2, 10))
 def test_a_told_share_leaves_as_many_persons_undecided_as_policy_asks(
     residents: int, data: st.DataObject, least: int
 ) -> None:
