@@ -9,6 +9,7 @@ import contextlib
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from expectations.report.coverage import told
 from expectations.report.edits import Edit, policy_edits, rule_edits, rules_text, version
 from expectations.report.page import Counted, HistoryView, RunView, history_pages, page_name, run_pages
 from expectations.report.runs import Run, from_json, to_json
+from expectations.report.words import known_reason
 from expectations.rules import all_checks
 from flows import audit
 from flows.settings import Layout
@@ -69,7 +71,7 @@ def keep_checks(
         exit_code=0,
         rules=version(text),
         policy=policy.version,
-        tallies=staged["tallies"],
+        tallies={table: _told(tally) for table, tally in staged["tallies"].items()},
         freshness={table: _freshness(figures) for table, figures in profiles.items()},
     )
     _write(layout, run)
@@ -235,6 +237,14 @@ def _results(layout: Layout) -> pl.DataFrame:
     if path.exists():
         return pl.read_parquet(path)
     return pl.DataFrame(schema={"run_id": pl.String, "check": pl.String, "severity": pl.String, "passed": pl.Boolean})
+
+
+def _told(tally: Mapping[str, Any]) -> dict[str, Any]:
+    """A table's rows in, kept and left out by reason; a reason that is not one of ours has no name."""
+    reasons: Counter[str] = Counter()
+    for reason, count in tally["quarantined"].items():
+        reasons[known_reason(reason)] += count
+    return {**tally, "quarantined": dict(reasons)}
 
 
 def _freshness(figures: Figures) -> int | None:

@@ -1,6 +1,6 @@
 """Coverage of the records by area, as much of it as a page may say."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import polars as pl
@@ -25,6 +25,8 @@ SCHEMA: dict[str, pl.DataType] = {
 `step`; null where it is not told. Shares of rows are told of the city alone, `delay_days` is a rounded mean."""
 STEPS = (1, 10)
 """Widths of a band, in per cent."""
+CHANCE = 2.0
+"""Standard deviations of a count (Poisson) within which it may differ from the expected one by chance."""
 
 
 def told(counts: pl.DataFrame, compared: pl.DataFrame, least: int) -> pl.DataFrame:
@@ -32,7 +34,8 @@ def told(counts: pl.DataFrame, compared: pl.DataFrame, least: int) -> pl.DataFra
 
     `counts` has one row per table, month and area, the last month being the date's; `compared` says by table and area
     how `recording` has changed. A band spans at least `least` persons, so that nobody can tell fewer of them apart,
-    also at nought and a hundred per cent; a mean delay is told of as many rows at least, of as many persons.
+    also at nought and a hundred per cent; a mean delay is told of as many rows at least, of as many persons. A
+    change is told where the band is narrow and the change is not what chance alone would make of the persons expected.
     """
     columns = ["residents", "residents_with_record", "rows", "rows_without_code", "rows_without_value"]
     columns += ["rows_with_delay", "delay_days"]
@@ -73,7 +76,12 @@ def told(counts: pl.DataFrame, compared: pl.DataFrame, least: int) -> pl.DataFra
         delay_days=pl.when(enough).then((pl.col("delay_days") / pl.col("rows_with_delay")).round(0)),
     )
     both = rows.join(compared.select("table", "area_code", "recording"), on=["table", "area_code"], how="left")
-    both = both.with_columns(recording=pl.when(pl.col("step") == STEPS[0]).then("recording"))
+    expected = pl.col("residents") * pl.col("residents_with_record_before") / pl.col("residents_before")
+    is_change = (pl.col("residents_with_record") - expected).abs() > CHANCE * expected.sqrt()
+    is_told = (pl.col("step") == STEPS[0]) & (pl.col("low") > 0) & pl.col("recording").is_not_null()
+    both = both.with_columns(
+        recording=pl.when(is_told & is_change).then("recording").when(is_told).then(pl.lit("alike"))
+    )
     return both.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
 
 
@@ -87,10 +95,15 @@ def _band(part: str, whole: str, persons: pl.Expr, least: int) -> tuple[pl.Expr,
     return pl.when(pl.col(whole) > 0).then(low), step
 
 
-def city_and_districts(rows: pl.DataFrame) -> tuple[list[Mapping[str, Any]], dict[str, dict[str, Mapping[str, Any]]]]:
+Told = Mapping[str, Any]
+"""One row of SCHEMA."""
+
+
+def city_and_districts(rows: Iterable[Told]) -> tuple[list[Told], dict[str, dict[str, Told]]]:
     """The city's rows by table, and those of the districts by area and table."""
-    city, districts = [], {}
-    for row in rows.to_dicts():
+    city: list[Told] = []
+    districts: dict[str, dict[str, Told]] = {}
+    for row in rows:
         if row["area_code"] == CITY_TOTAL:
             city.append(row)
         else:

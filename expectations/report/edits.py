@@ -19,7 +19,8 @@ FIELDS = ("limits", "severity", "tolerate", "owner", "reason", "next_step")
 class Edit:
     """One edit. Of a check: its figure, its tables, and which of FIELDS; of the policy: its dotted key.
 
-    `before` or `after` is None where something was added or removed; limits are (minimum, maximum).
+    `before` or `after` is None where something was added or removed; limits are (minimum, maximum). `severity` is that
+    of the check as it was last.
     """
 
     file: Literal["rules", "policy"]
@@ -28,6 +29,7 @@ class Edit:
     field: str
     before: Any
     after: Any
+    severity: str = ""
 
 
 def rules_text(checks: Sequence[Check]) -> str:
@@ -53,17 +55,18 @@ def rule_edits(before: Rules, after: Rules) -> list[Edit]:
             gone.remove(rule)
             come.remove(same[0])
     found = [
-        Edit("rules", was["figure"], (was["table"],), name, _field(was, name), _field(now, name))
+        Edit("rules", was["figure"], (was["table"],), name, _field(was, name), _field(now, name), now["severity"])
         for was, now in pairs
         for name in FIELDS
         if _field(was, name) != _field(now, name)
     ]
-    found += [Edit("rules", rule["figure"], (rule["table"],), "rule", _field(rule, "limits"), None) for rule in gone]
-    found += [Edit("rules", rule["figure"], (rule["table"],), "rule", None, _field(rule, "limits")) for rule in come]
+    for rule, place in [*((rule, 0) for rule in gone), *((rule, 1) for rule in come)]:
+        both = (None, _field(rule, "limits")) if place else (_field(rule, "limits"), None)
+        found.append(Edit("rules", rule["figure"], (rule["table"],), "rule", *both, rule["severity"]))
     together: dict[tuple[Any, ...], list[str]] = {}
     for edit in found:
-        together.setdefault((edit.key, edit.field, edit.before, edit.after), []).extend(edit.tables)
-    return [Edit("rules", key, tuple(tables), name, *both) for (key, name, *both), tables in together.items()]
+        together.setdefault((edit.key, edit.field, edit.before, edit.after, edit.severity), []).extend(edit.tables)
+    return [Edit("rules", key, tuple(tables), name, *rest) for (key, name, *rest), tables in together.items()]
 
 
 def policy_edits(before: str, after: str) -> list[Edit]:

@@ -15,6 +15,7 @@ from expectations.report.runs import GATE_CODE, Run
 from expectations.report.trend import HEIGHT, WIDTH, trend
 from expectations.report.words import HIDDEN, NOTHING, Words, words
 from schemas.labels import LANGUAGES
+from schemas.tables import TABLES
 
 Row = Mapping[str, Any]
 """One check of one run, as the history keeps it."""
@@ -256,11 +257,12 @@ def _edit(edit: Edit, own: Words) -> dict[str, str]:
     """One edit in words."""
     said = {"before": edit.before, "after": edit.after}
     if edit.file == "rules":
-        what = f"{own.checked(edit.key)}: {own.labels[f'field_{edit.field}']}"
+        kind = own.labels[f"severity_{edit.severity}"]
+        what = f"{own.checked(edit.key)} ({kind}): {own.labels[f'field_{edit.field}']}"
         tables = [own.table(name) for name in edit.tables]
         many = own.labels["tables_count"].format(count=len(tables))
         where = ", ".join(tables) if len(tables) < 4 else many
-        what = f"{what} ({where})"
+        what = f"{what}, {where}"
         if edit.field in ("limits", "rule"):
             said = {key: own.limits(edit.key, *value) if value else value for key, value in said.items()}
         elif edit.field == "severity":
@@ -291,7 +293,14 @@ def _coverage(counted: Counted, own: Words) -> dict[str, Any]:
             "delay": HIDDEN if row["delay_days"] is None else own.count(row["delay_days"]),
             "sign": {"more": "▲", "less": "▼"}.get(said, ""),
             "recording": own.labels[f"recording_{said}"] if said else HIDDEN,
-            **{name: own.band(row[f"{name}_low"], 1) for name in ("without_code", "without_value", "without_district")},
+            **{
+                name: own.band(row[f"{name}_low"], 1) if has else NOTHING
+                for name, has in (
+                    ("without_code", "code" in TABLES[row["table"]].names),
+                    ("without_value", "value" in TABLES[row["table"]].names),
+                    ("without_district", True),
+                )
+            },
         }
 
     order = [code for code in names if code in districts] + [code for code in districts if code not in names]

@@ -43,9 +43,10 @@ def trend(
     ]
     said = {name: words.figure(figure, value) for name, value in (("first", figures[0]), ("last", figures[-1]))}
     said |= {"least": words.figure(figure, least), "most": words.figure(figure, most)}
+    sentence = words.labels["trend_text" if limits else "trend_plain"]
     failed = tuple(point for point, (_, is_fine) in zip(points, found, strict=True) if not is_fine)
     return Trend(
-        text=words.labels["trend_text"].format(runs=len(found), failed=len(failed), **said),
+        text=sentence.format(runs=len(found), failed=len(failed), **said),
         line=" ".join(f"{x:g},{y:g}" for x, y in points),
         last=points[-1],
         failed=failed,

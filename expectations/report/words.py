@@ -8,10 +8,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from schemas.labels import load_section
+from schemas.tables import TABLES
 
 HIDDEN, NOTHING = "...", "–"
 _HELSINKI = ZoneInfo("Europe/Helsinki")
 _REASON = re.compile(r"(?:(?P<column>[a-z_]+): )?(?P<rule>[a-z0-9 ,]+)")
+_COLUMNS = {None, *(name for table in TABLES.values() for name in table.names), "former_id", "person_id"}
 _REASONS = {
     "cannot be read": "unreadable",
     "is missing": "missing",
@@ -32,6 +34,13 @@ _REASONS = {
     "the source took the row back": "taken_back",
 }
 """The controller's reasons; another one is told as "another reason", whatever it says."""
+
+
+def known_reason(text: str) -> str:
+    """A reason as the controller words it, of a column that a source table has; empty where it is anything else."""
+    found = _REASON.fullmatch(text)
+    is_known = found and found["rule"] in _REASONS and found["column"] in _COLUMNS
+    return text if is_known else ""
 
 
 @dataclass(frozen=True)
@@ -113,7 +122,7 @@ class Words:
 
     def reason(self, text: str) -> str:
         """Why rows were left out. Only the controller's own words are told: anything else is "another reason"."""
-        found = _REASON.fullmatch(text)
+        found = _REASON.fullmatch(known_reason(text))
         key = _REASONS.get(found["rule"]) if found else None
         if found is None or key is None:
             return self.labels["reason_other"]
