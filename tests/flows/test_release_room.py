@@ -239,9 +239,13 @@ def test_a_withdrawn_release_leaves_a_tombstone_and_is_not_the_latest(
     assert (layout.published / "latest").resolve() == release.resolve()
     done = sign(caregap, built, stewards, "Other Steward", "withdraw")
     assert done.code == 0, done.err
-    names = {path.name for path in release.iterdir()}
-    assert names == {"manifest.json", "decisions.json", "index.html", "index.sv.html", "index.en.html"}
-    assert "peruttu" in (release / "index.html").read_text("utf-8")
+    pages = {name for name in json.loads((release / "manifest.json").read_text())["sha256"] if name.endswith(".html")}
+    left = {path.relative_to(release).as_posix() for path in release.rglob("*") if path.is_file()}
+    assert left == {"manifest.json", "decisions.json", *pages}
+    assert len(pages) > 50
+    for language, word in (("fi", "peruttu"), ("sv", "återkalla"), ("en", "withdrawn")):
+        assert word in (release / "index.html").read_text("utf-8")
+        assert all(word in (release / page).read_text("utf-8") for page in pages if page.startswith(f"{language}/"))
     assert (layout.published / "latest").resolve() != release.resolve()
     checked = caregap("verify", release, data=built)
     assert checked.code == 0, checked.err

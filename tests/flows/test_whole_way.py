@@ -22,12 +22,40 @@ def table_of(folder: Path) -> pl.DataFrame:
     return pl.read_csv(folder / "table.csv", schema_overrides={"value": pl.Int64, "district": pl.String})
 
 
-def test_the_run_leaves_a_page_in_three_languages_and_the_data_behind_it(finished: Path) -> None:
-    names = {path.name for path in published(finished).iterdir()}
-    assert names == {
-        "index.html", "index.sv.html", "index.en.html", "table.csv", "table.parquet", "areas.csv", "certificate.json",
-        "datapackage.json", "derived.csv", "manifest.json", "decisions.json", "downloads",
+def test_the_run_leaves_pages_in_three_languages_and_the_data_behind_them(finished: Path) -> None:
+    files = {path.relative_to(published(finished)).as_posix() for path in published(finished).rglob("*.*")}
+    assert files >= {
+        "index.html", "style.css", "table.csv", "table.parquet", "areas.csv", "certificate.json", "datapackage.json",
+        "derived.csv", "manifest.json", "decisions.json", "downloads/table.px", "downloads/table.fi.xlsx",
     }  # fmt: skip
+    named = {"index.html", "areas/index.html", "areas/101.html", "areas/1.html", "indicators/frail-no-contact.html"}
+    named |= {f"about/{name}.html" for name in ("method", "secrecy", "data", "downloads", "accessibility")}
+    assert files >= {f"{language}/{name}" for language in ("fi", "sv", "en") for name in named}
+    pages = [path for path in files if path.endswith(".html") and not path.startswith("downloads/")]
+    assert len(pages) == 1 + 3 * (7 + 20 + 7)
+    assert all((published(finished) / page).stat().st_size < 150_000 for page in pages)
+
+
+def test_every_rate_on_the_pages_follows_from_the_published_table(finished: Path) -> None:
+    """The numbers of the front page and of every indicator, read off the pages and worked out from table.csv."""
+    table = table_of(published(finished)).filter(pl.col("district") == "*", pl.col("major") == "*")
+    city = table.filter(pl.col("sex") == "*", pl.col("age_band") == "*")
+    seen = 0
+    for indicator, cells in city.partition_by("indicator", as_dict=True).items():
+        value = dict(cells.select("measure", "value").iter_rows())
+        name = str(indicator[0]).replace("_", "-")
+        page = (published(finished) / "en" / "indicators" / f"{name}.html").read_text("utf-8")
+        front = (published(finished) / "en" / "index.html").read_text("utf-8")
+        row = next(line for line in front.split("\n") if f'<tr role="row" id="{name}">' in line)
+        if value["gap"] is None or not value["eligible"]:
+            assert "%" not in row
+            continue
+        rate = f"{int(1000 * value['gap'] / value['eligible'] + 0.5 + 1e-9) / 10:.1f}%"
+        assert f"<b>{rate}</b>" in row
+        assert f"the rate is {rate} " in page
+        assert f'<td role="cell">{value["gap"]:,}</td>' in row
+        seen += 1
+    assert seen > 5
 
 
 def test_rows_in_are_rows_kept_and_quarantined_for_every_table(finished: Path) -> None:
