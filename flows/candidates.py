@@ -38,6 +38,12 @@ def same_candidate(layout: Layout, as_of: date, months: int) -> str | None:
     return None
 
 
+def built(layout: Layout) -> list[str]:
+    """Candidates that are there as the audit log knows them; one that a killed run left, nobody can publish."""
+    known = {one.get("candidate") for one in audit.entries(layout.audit, "release") if one.get("outcome") == "done"}
+    return sorted(path.name for path in layout.candidates.iterdir() if path.name in known)
+
+
 def last_release(layout: Layout) -> Path | None:
     """The folder of the release that `latest` names; None where nothing is published."""
     latest = layout.published / LATEST

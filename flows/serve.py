@@ -109,6 +109,7 @@ def parts_of(
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port}",
         "PREFECT_SERVER_UI_API_URL": api,
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+        "PREFECT_SERVER_DATABASE_TIMEOUT": "60",  # SQLite lets one write at a time; others wait for it
     }
     if database:
         own["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database.replace("postgresql://", "postgresql+asyncpg://", 1)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flows import audit
-from flows.candidates import last_release
+from flows.candidates import built, last_release
 from flows.review import state_of
 from flows.room import read_manifest
 from flows.settings import Layout, api_at_work
@@ -46,9 +46,8 @@ def leftovers(layout: Layout) -> list[str]:
     for folder, what in ((layout.counts, "analysis"), (layout.candidates, "candidate"), (layout.published, "release")):
         if hidden := [path for path in _folders(folder) if path.name.startswith(".")]:
             found.append(f"{len(hidden)} unfinished {what} in {folder.relative_to(layout.data)}; it may be deleted")
-    built = {one.get("candidate") for one in audit.entries(layout.audit, "release") if one.get("outcome") == "done"}
-    unknown = [path.name for path in _folders(layout.candidates) if not path.name.startswith(".")]
-    if strangers := [name for name in unknown if name not in built]:
+    there = [path.name for path in _folders(layout.candidates) if not path.name.startswith(".")]
+    if strangers := sorted(set(there) - set(built(layout) if there else [])):
         found.append(f"candidate {', '.join(strangers)}: its run was killed, so nobody can publish it; build another")
     return found
 

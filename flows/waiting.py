@@ -9,6 +9,7 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterNam
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Cancelled, Paused, Scheduled, State
 
+from flows.candidates import built
 from flows.review import state_of
 from flows.room import read_decisions, read_manifest
 from flows.settings import Layout
@@ -20,8 +21,7 @@ WAITS = "WaitingForDecision"
 def follow_decisions(client: SyncPrefectClient, layout: Layout) -> None:
     """Bring the waiting runs in line with the candidates; doing it twice changes nothing."""
     runs = _runs(client)
-    for folder in sorted(path for path in layout.candidates.iterdir() if not path.name.startswith(".")):
-        name = folder.name
+    for name in built(layout):
         run = next((one for one in runs if one.parameters.get("candidate") == name), None)
         if run is not None and run.state is not None and run.state.is_completed():
             continue

@@ -64,14 +64,15 @@ def test_a_killed_api_worker_or_server_is_made_good_and_the_run_goes_on(
     data = tmp_path / "data"
     with serving(data, *source_of(feed)) as server:
         run = server.order("run", as_of=AS_OF).json()["id"]
-        until(lambda: server.processes("flow", "ingest"))
+        until(lambda: [one["state_type"] for one in server.runs("ingest")] == ["RUNNING"])
         kill(server.processes("worker", "controller"))
         until(lambda: server.runs("ingest")[0]["run_count"] == 2)
         kill(server.processes("server"))
         until(lambda: answers(server))
         until(lambda: server.runs("ingest")[0]["state_type"] == "COMPLETED")
         kill(server.processes("worker", "platform"))
-        until(lambda: server.runs("analyse") and server.processes("flow", "analyse"))
+        until(lambda: server.run(run)["run_count"] == 2)
+        until(lambda: server.processes("flow", "analyse") or server.processes("flow", "release"))
         # The whole server, without a chance to stop anything; a second one takes over.
         server.process.kill()
         server.process.wait()
