@@ -99,6 +99,7 @@ def _(chosen, folders, layout):
             found = figures.unprotected(layout, chosen["indicator"], date.fromisoformat(which), chosen["reason"])
             areas = pl.read_parquet(layout.counts / which / "areas.parquet")
         else:
+            figures.manifest_of(folders[which])  # refuses a release whose files are not those of its manifest
             found, areas = figures.published(folders[which])
             found = found.filter(pl.col("indicator") == chosen["indicator"])
         refusal = None

@@ -60,13 +60,14 @@ def _(folders, release):
     except Refusal as _refusal:
         proof, broken = "", _refusal
     mo.stop(broken is not None, views.refused(broken, "Not verified. Do not use this release. "))
+    trusted = folders[release.value]  # what follows reads this, and so runs only where nothing was found wrong
     mo.callout(mo.md("**Verified**\n\n" + "\n\n".join(proof.splitlines())), kind="success")
-    return (proof,)
+    return (trusted,)
 
 
 @app.cell(hide_code=True)
-def _(folders, language, proof, release):
-    found, areas = figures.published(folders[release.value])
+def _(language, trusted):
+    found, areas = figures.published(trusted)
     latest = found.filter(pl.col("as_of") == found["as_of"].max())
     known = load_indicators()
     titles = {
@@ -140,6 +141,7 @@ def _(folders, release):
 
 @app.cell(hide_code=True)
 def _(areas, folders, indicator, language, latest, other, titles):
+    figures.manifest_of(folders[other.value])  # refuses a release whose files are not those of its manifest
     before, _ = figures.published(folders[other.value])
     before = before.filter(pl.col("as_of") == before["as_of"].max())
     first, second = sorted((before, latest), key=lambda rows: rows["as_of"].max())
