@@ -41,7 +41,7 @@ class KeyIndex:
         """The rows of a file that may have one of the wanted keys."""
         path = self._path(file)
         bound = path.name.encode() + b"\0" + _footer(file)
-        with contextlib.suppress(OSError, InvalidTag):
+        with contextlib.suppress(OSError, ValueError, InvalidTag):
             sealed = path.read_bytes()
             body = sealed[_NONCE + _TAG :]
             AESGCM(self.key).decrypt(sealed[:_NONCE], sealed[_NONCE : _NONCE + _TAG], bound + body)
