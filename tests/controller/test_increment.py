@@ -16,6 +16,7 @@ from schemas.table import PERSON_NUMBER
 from schemas.tables import TABLES
 from tests.controller.people import diagnoses, identity_code, persons
 from transforms.controller import increment, load
+from transforms.controller.holding import Holding, holding
 from transforms.controller.increment import Merged, merge
 from transforms.controller.key_index import KeyIndex
 from transforms.controller.keys import Keyring
@@ -212,6 +213,7 @@ DELTAS: dict[str, Batches] = {
 def test_a_delta_gives_what_a_full_load_gives(what: str, tmp_path: Path) -> None:
     once = assert_as_a_full_load(tmp_path / "once", [BASE, DELTAS[what]])
     rows = once.rows()
+    once.has_index = False  # what finds the rows makes no difference
     _, again = once.add(DELTAS[what])
     assert once.rows() == rows
     assert not any(table.written for name, table in again.items() if name not in load.WHOLE_TABLES and not table.judged)
@@ -269,6 +271,41 @@ def test_files_that_no_row_leaves_stay_as_they_are(tmp_path: Path, monkeypatch: 
     assert len(before - kept) == 1
     assert merged["diagnosis"].left_out == {"record_id: a later row replaces it": 1}
     assert (loader.tallies["diagnosis"].rows_in, loader.tallies["diagnosis"].kept) == (1, 1)
+
+
+def test_the_files_of_many_nights_are_put_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(increment, "MOST_SMALL", 3)
+    banned = [("restriction", bans([(IDS[0], None, "s0", False)]))]
+    nights = [
+        [
+            ("diagnosis", records([(IDS[night % 6], f"n{night}", "I10", LATELY, LATELY, False)])),
+            ("residence", homes([(IDS[night % 6], "102", LATELY - timedelta(days=night), f"m{night}")])),
+        ]
+        for night in range(8)
+    ]
+    city = assert_as_a_full_load(tmp_path, [BASE, nights[0] + banned, *nights[1:]])
+    for name in ("diagnosis", "residence"):
+        assert len([file for file in city.files[name] if f"-{load.RECENT}" in file]) <= increment.MOST_SMALL
+    assert city.memory is not None
+    assert city.memory.withheld["area_code"].null_count() == 0
+    assert city.memory.withheld.height == 3
+
+
+def test_a_night_is_judged_by_its_own_rows_and_the_whole_table_is_known(tmp_path: Path) -> None:
+    city = Controller(tmp_path)
+    city.load(BASE)
+    _, merged = city.add(DELTAS["a corrected row of old"])
+    diagnosis = merged["diagnosis"]
+    assert diagnosis.rows_after == 1
+    assert [path.name for path in diagnosis.judged] == ["recent-0000.parquet"]
+    held = holding(city.files["diagnosis"], AS_OF)
+    assert held == Holding(sum(pl.read_parquet(file).height for file in city.files["diagnosis"]), (AS_OF - LATELY).days)
+    assert holding(city.files["residence"], AS_OF).days_since_latest_event is None
+    assert (
+        holding(city.files["diagnosis"], LATELY - timedelta(days=1)).days_since_latest_event
+        == (LATELY - timedelta(days=1) - OLD).days
+    )
+    assert holding([], AS_OF) == Holding(0, None)
 
 
 def test_new_persons_are_numbered_behind_the_others_in_the_order_of_their_pseudonyms(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ some_keys = st.lists(st.one_of(st.none(), st.binary(min_size=16, max_size=16)), 
 
 
 @given(st.lists(some_keys, min_size=1, max_size=3), st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_rows_are_found_as_by_reading_every_file(
     tmp_path_factory: pytest.TempPathFactory, files: list[list[bytes | None]], data: st.DataObject
 ) -> None:
@@ -65,9 +65,8 @@ def test_rows_are_found_as_by_reading_every_file(
         )
         for _ in range(2):  # made, then read
             rows = find(paths, TABLE, wanted(asked, who, whose), index)
-            exact = rows.filter(pl.col(KEY).is_in(asked) | pl.col(PERSON_NUMBER).is_in(who) | pl.col(KEY).is_null())
-            assert places(exact) == expected
-            assert rows.height <= exact.height + sum(key[:8] == other[:8] for key in known for other in asked)
+            by_person = pl.col(PERSON_NUMBER).is_in(who) | (pl.col(KEY).is_null() & pl.col(PERSON_NUMBER).is_in(whose))
+            assert places(rows.filter(pl.col(KEY).is_in(asked).fill_null(value=False) | by_person)) == expected
 
 
 def as_it_was(path: Path) -> bytes:

@@ -216,7 +216,7 @@ class _Merging:
         moved = self._found.filter(self._is_going).height
         if sum(count for count, _ in done.values()) != moved + len(self._replaced):
             raise AssertionError(f"{self._table.name}: rows have gone that nothing moved or replaced")
-        rewritten = []
+        rewritten: list[Path] = []
         for file, (_, paths) in done.items():
             prefix = RECENT if _is_recent(self._searched[file]) else ""
             for path in paths:

@@ -41,7 +41,7 @@ class KeyIndex:
         """The rows of a file that may have one of the wanted keys."""
         path = self._path(file)
         bound = path.name.encode() + b"\0" + _footer(file)
-        with contextlib.suppress(OSError, InvalidTag):
+        with contextlib.suppress(OSError, ValueError, InvalidTag):
             sealed = path.read_bytes()
             body = sealed[_NONCE + _TAG :]
             AESGCM(self.key).decrypt(sealed[:_NONCE], sealed[_NONCE : _NONCE + _TAG], bound + body)
@@ -86,10 +86,11 @@ class Marks:
         low, high = np.frombuffer(body, dtype="<u4", count=rows), np.frombuffer(body, dtype=np.uint8, offset=4 * rows)
         maybe = np.flatnonzero(self._low[low & np.uint32(_LOW_BITS)])
         found = (high[maybe].astype(np.uint64) << np.uint64(32)) | low[maybe]
-        if not len(self._marks):
-            return maybe
-        nearest = np.minimum(np.searchsorted(self._marks, found), len(self._marks) - 1)
-        return maybe[self._marks[nearest] == found]
+        if len(self._marks):
+            nearest = np.minimum(np.searchsorted(self._marks, found), len(self._marks) - 1)
+            maybe = maybe[self._marks[nearest] == found]
+        places: NDArray[np.intp] = maybe
+        return places
 
 
 def first_words(keys: pa.ChunkedArray) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:

@@ -17,6 +17,7 @@ from schemas.table import PERSON_ID, PERSON_NUMBER
 from transforms.controller import validate
 from transforms.controller.links import Links
 from transforms.controller.pseudonymise import PseudonymKey, pseudonymise
+from transforms.controller.sorting import repeated_words, within
 
 SAID: dict[str, pl.DataType] = {
     PERSON_ID: pl.String(),
@@ -55,8 +56,11 @@ def resolve(said: pl.DataFrame, links: Links, key: PseudonymKey) -> Resolved:
     if said["is_retracted"].any():
         rows, taken_back = _without_taken_back(rows)
         lost.append(_losing(taken_back, TAKEN_BACK))
-    repeated = pl.struct(KEY).is_duplicated()
-    several, single = rows.filter(repeated), rows.filter(~repeated)
+    # Of nearly all pseudonyms the first word is nobody else's: only the others are compared as a whole.
+    first = rows[KEY[0]].to_numpy()
+    shared = pl.Series(within(first, repeated_words(first)), dtype=pl.Boolean)
+    together, repeated = rows.filter(shared), pl.struct(KEY).is_duplicated()
+    several, single = together.filter(repeated), pl.concat([rows.filter(~shared), together.filter(~repeated)])
     if several.height:
         truth = ~pl.col("is_former") | pl.col("is_former").all()
         contradicts = pl.any_horizontal(
@@ -142,10 +146,12 @@ def number_more(persons: pl.DataFrame, before: pl.DataFrame, became: pl.DataFram
     the lowest of several numbers keeps that. New persons take the numbers that have become free and those after the
     last, in the order of their pseudonyms; where more are free, the last persons move there.
     """
-    held = before.join(became, on=KEY, how="left", maintain_order="left").with_columns(
-        pl.coalesce(now, key).alias(key) for now, key in zip(("now_0", "now_1"), KEY, strict=True)
-    )
-    lowest = held.group_by(KEY).agg(pl.col(PERSON_NUMBER).min())
+    held = lowest = before
+    if became.height:
+        held = before.join(became, on=KEY, how="left", maintain_order="left").with_columns(
+            pl.coalesce(now, key).alias(key) for now, key in zip(("now_0", "now_1"), KEY, strict=True)
+        )
+        lowest = held.group_by(KEY).agg(pl.col(PERSON_NUMBER).min())
     index = persons.select(*KEY).join(lowest, on=KEY, how="left", maintain_order="left")
     taken = index[PERSON_NUMBER].drop_nulls().to_numpy()
     largest = max(int(before[PERSON_NUMBER].max() or 0) + 1 if before.height else 0, index.height)  # type: ignore[arg-type]
