@@ -19,10 +19,10 @@ from flows.storage import lake_files, read_snapshot, replace_folder, replace_jso
 from flows.version import code_version
 from flows.zone import zone_flow, zone_task
 from schemas.errors import UsageRefused
-from schemas.indicators import load_indicators
+from schemas.indicators import Indicator, load_indicators
 from schemas.policy import load_policy
+from transforms.analysis.counts import DIMENSIONS, detail_columns, details, margins, residents
 from transforms.analysis.counts import counts as count_statuses
-from transforms.analysis.counts import margins, residents
 from transforms.analysis.evaluation import evaluate
 from transforms.analysis.singling_out import check_singling_out, shares, singling_out
 
@@ -47,6 +47,7 @@ def count(data: str, as_of: str, months: int) -> int:
     beside = target.with_name(f".{as_of}.{uuid4().hex[:8]}")
     beside.mkdir(mode=0o700)
     counted.write_parquet(beside / "counts.parquet")
+    details(statuses).write_parquet(beside / "details.parquet")
     residents(statuses).write_parquet(beside / "residents.parquet")
     areas.write_parquet(beside / "areas.parquet")
     replace_json(
@@ -118,18 +119,33 @@ def month_ends(as_of: date, months: int) -> list[date]:
     return dates[::-1]
 
 
+def _with_details(layout: Layout, counts: pl.DataFrame, indicator: Indicator, as_of: date) -> pl.DataFrame:
+    """Counts of one indicator with a column for each reason of exclusion and each part that is lacking."""
+    path, keys = layout.counts / as_of.isoformat() / "details.parquet", ["as_of", *DIMENSIONS]
+    found = pl.read_parquet(path).filter(pl.col("indicator") == indicator.id).select(*keys, "detail", "persons")
+    for name in detail_columns(indicator):
+        persons = found.filter(pl.col("detail") == name).select(*keys, pl.col("persons").alias(name))
+        counts = counts.join(persons, on=keys, how="left", maintain_order="left").with_columns(
+            pl.col(name).fill_null(0)
+        )
+    return counts
+
+
 def confidential_counts(layout: Layout, indicator: str, as_of: date, reason: str, area: str | None) -> str:
-    """Unprotected counts of one indicator as CSV, with margins; the access is logged before anything is shown.
+    """Unprotected counts of one indicator as CSV, with margins, reasons and parts; the access is logged first.
 
     Raises UsageRefused where the indicator, the date or the area is not known, or no reason is given.
     """
     if not reason.strip():
         raise UsageRefused("a reason is needed to see unprotected counts", "Give --reason TEXT")
-    if indicator not in load_indicators():
+    indicators = load_indicators()
+    if indicator not in indicators:
         raise UsageRefused("there is no such indicator", "caregap indicators list names them")
     policy = load_policy().in_force(datetime.now(UTC).date())
     counts, areas, _ = read_counts(layout, as_of)
-    rows = margins(counts.filter(pl.col("indicator") == indicator), areas)
+    rows = margins(
+        _with_details(layout, counts.filter(pl.col("indicator") == indicator), indicators[indicator], as_of), areas
+    )
     if area is not None:
         if area not in rows["area_code"]:
             raise UsageRefused("there is no such area", "Give a code of the areas file, unknown or *")

@@ -142,7 +142,9 @@ def test_counts_are_printed_with_margins_that_add_up_and_the_access_is_logged(da
     )
     assert done.code == 0, done.err
     rows = list(csv.DictReader(done.out.splitlines()))
-    assert list(rows[0]) == ("indicator as_of area_code sex age_band eligible open closed declined excluded".split())
+    words = "indicator as_of area_code sex age_band eligible open closed declined excluded newcomer_eligible"
+    assert list(rows[0])[:11] == words.split()
+    assert {"excluded_died", "excluded_resident_under_12_months"} <= set(rows[0])
     city = next(row for row in rows if (row["area_code"], row["sex"], row["age_band"]) == ("*", "*", "*"))
     inner = [row for row in rows if "*" not in (row["sex"], row["age_band"]) and row["area_code"] not in "*12345678"]
     for measure in ("eligible", "open", "closed", "declined", "excluded"):

@@ -69,7 +69,7 @@ def compile_indicator(indicator: Indicator) -> str:
     """One row per person of the population: masks `open`, `closed`, `declined`, `excluded`, one per reason and part.
 
     No two of the first four share a bit, nor do two reasons; together they are the population. The mask of a part is
-    of the open and closed without it.
+    of the open and closed without it. The SELECT says in words that a reader knows what `statuses` counts with arrays.
     """
     reasons = [exclusion.reason for exclusion in indicator.exclusions]
     clauses = [f"{quoted(COUNTED)} & {expression(indicator.population)} AS population"]

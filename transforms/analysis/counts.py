@@ -115,6 +115,12 @@ def details(statuses: Statuses) -> pl.DataFrame:
     return pl.concat(frames)
 
 
+def detail_columns(indicator: Indicator) -> list[str]:
+    """The details that an indicator can have, in the order of its definition."""
+    reasons = [excluded_column(exclusion.reason) for exclusion in indicator.exclusions]
+    return reasons + [lacking_column(part.name) for part in indicator.parts]
+
+
 def residents(statuses: Statuses) -> pl.DataFrame:
     """One row per as-of date, area (district or unknown), sex and age band, zeros included; RESIDENT_SCHEMA."""
     mask = statuses.persons["resident"].to_numpy()

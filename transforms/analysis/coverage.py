@@ -177,7 +177,10 @@ def _of_table(
     seen = np.zeros(person_count, dtype=np.uint32)
     for path in paths:
         rows = _read(path, table, ends)
-        persons, days = person_numbers(rows, table.name, person_count), column_days(rows["event_date"], 0)
+        persons, days = (
+            person_numbers(rows[PERSON_NUMBER], table.name, person_count),
+            column_days(rows["event_date"], 0),
+        )
         months = month_of_day[days - ends[0] - 1]
         recorded = column_days(rows["recorded_date"], FAR_PAST)
         cells = of_person[months.astype(np.int64) * person_count + persons]

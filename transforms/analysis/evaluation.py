@@ -28,6 +28,7 @@ from transforms.analysis.persons import (
     died_mask,
     read_persons,
     read_residences,
+    read_restrictions,
     resident_mask,
     restricted_mask,
 )
@@ -80,17 +81,17 @@ def evaluate(
         raise UsageRefused(f"there must be 1 to {MAX_AS_OFS} different as-of dates", "Ask for fewer months at once")
     lake, days = Lake(files), day_numbers(as_ofs)
     persons = read_persons(lake)
-    residences = read_residences(lake, areas, len(persons))
+    residences, restrictions = read_residences(lake, areas, len(persons)), read_restrictions(lake)
     every = _with_components(indicators)
     leaves = leaves_of(every)
     masks = _record_masks(lake, leaves, persons, residences, days, codelists or load_codelists())
     masks |= select_masks(lake, [leaf for leaf in leaves if isinstance(leaf, Selected)], as_ofs, len(persons))
     counted = masks_between(persons.births, FAR_PAST, days)
-    counted &= ~restricted_mask(lake, NOT_COUNTED, len(persons), days)
+    counted &= ~restricted_mask(restrictions, NOT_COUNTED, len(persons), days)
     status = _statuses(every, masks, counted)
     resident = counted & resident_mask(residences, persons.births, days) & ~masks[Died()]
-    reachable = counted & ~restricted_mask(lake, CONTACT_BAN, len(persons), days) & ~masks[Died()]
-    secret = restricted_mask(lake, SECURITY_BAN, len(persons), days)
+    reachable = counted & ~restricted_mask(restrictions, CONTACT_BAN, len(persons), days) & ~masks[Died()]
+    secret = restricted_mask(restrictions, SECURITY_BAN, len(persons), days)
     columns = {"counted": counted, "resident": resident, "may_be_contacted": reachable}
     return Statuses(
         indicators=tuple(indicators),

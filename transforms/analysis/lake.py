@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import duckdb
 import polars as pl
+import pyarrow.parquet as pq
 
 from schemas.table import Table
 from schemas.tables import TABLES
@@ -19,19 +20,32 @@ class Lake:
 
     def scan(self, table: Table) -> pl.LazyFrame:
         """Rows of a table that count. A row is retracted only where it says so."""
+        return self.scan_sized(table)[0]
+
+    def scan_sized(self, table: Table) -> tuple[pl.LazyFrame, int]:
+        """Rows of a table that count, and how many there are with those that do not."""
         paths = list(self.files.get(table.name, ()))
         rows = pl.scan_parquet(paths) if paths else pl.LazyFrame(schema=table.platform_schema)
-        return rows.filter(~pl.col("is_retracted").fill_null(value=False))
+        row_count = sum(pq.read_metadata(path).num_rows for path in paths)
+        return rows.filter(~pl.col("is_retracted").fill_null(value=False)), row_count
 
     def views(self, connection: duckdb.DuckDBPyConnection, select: str) -> None:
         """Give a connection a view of every table that a SELECT names, under its name, of the rows that count."""
         for name in tables_named(select):
             paths = list(self.files.get(name, ()))
             if paths:
-                rows = connection.read_parquet(paths)
+                listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+                rows = f"read_parquet([{listed}])"
             else:
-                rows = connection.from_arrow(pl.DataFrame(schema=TABLES[name].platform_schema).to_arrow())
-            rows.filter("NOT coalesce(is_retracted, false)").create_view(name)
+                rows = f"empty_{name}"
+                connection.register(rows, pl.DataFrame(schema=TABLES[name].platform_schema))
+            counting = f"CREATE TEMP VIEW {name} AS FROM {rows} WHERE NOT coalesce(is_retracted, false)"
+            connection.execute(counting).fetchall()
+
+
+def own_connection() -> duckdb.DuckDBPyConnection:
+    """A connection with temporary views of its own; to open a database of its own would cost as much as two SELECTs."""
+    return duckdb.cursor()
 
 
 def tables_named(select: str) -> list[str]:

@@ -88,14 +88,19 @@ def read_persons(lake: Lake) -> Persons:
     )
 
 
-def restricted_mask(lake: Lake, kinds: Sequence[str], person_count: int, as_ofs: Days) -> Masks:
+def read_restrictions(lake: Lake) -> pl.DataFrame:
+    """Person number, kind and last day of every restriction."""
+    return lake.scan(TABLES["restriction"]).select(PERSON_NUMBER, "kind", "end_date").collect()
+
+
+def restricted_mask(restrictions: pl.DataFrame, kinds: Sequence[str], person_count: int, as_ofs: Days) -> Masks:
     """As-of dates before whose end no restriction of these kinds has been lifted.
 
     A restriction holds for whatever is computed once it is known, so also for dates before it began.
     """
-    rows = lake.scan(TABLES["restriction"]).filter(pl.col("kind").is_in(list(kinds))).collect()
+    rows = restrictions.filter(pl.col("kind").is_in(list(kinds)))
     lasting = masks_between(column_days(rows["end_date"], FAR_FUTURE), as_ofs - 1, FAR_FUTURE)
-    return scatter(person_numbers(rows, "restriction", person_count), lasting, person_count)
+    return scatter(person_numbers(rows[PERSON_NUMBER], "restriction", person_count), lasting, person_count)
 
 
 def read_residences(lake: Lake, areas: pl.DataFrame, person_count: int) -> Residences:
@@ -115,7 +120,7 @@ def read_residences(lake: Lake, areas: pl.DataFrame, person_count: int) -> Resid
         .sort(PERSON_NUMBER, "start", "area")
     )
     is_known = np.zeros(person_count, dtype=np.bool_)
-    is_known[person_numbers(rows, "residence", person_count)] = True
+    is_known[person_numbers(rows[PERSON_NUMBER], "residence", person_count)] = True
     persons, starts, ends = (rows[name].to_numpy() for name in (PERSON_NUMBER, "start", "end"))
     spell_persons, spell_starts, spell_ends = _spells(persons, starts, ends)
     return Residences(

@@ -1,7 +1,7 @@
-"""The rows that the clauses look at, read from the lake: each table's rows with codes in one scan."""
+"""The rows that the clauses look at, read from the lake in a few scans and told apart by the order of the tables."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -10,14 +10,16 @@ import polars as pl
 from schemas.codelists import TREE_SYSTEMS, CodeList
 from schemas.errors import QualityGateFailed
 from schemas.indicators import Events
-from schemas.table import PERSON_NUMBER
+from schemas.table import PERSON_NUMBER, Table
 from schemas.tables import TABLES
-from transforms.analysis.days import FAR_PAST, Days, days_before, season_days
+from transforms.analysis.days import FAR_FUTURE, FAR_PAST, Days, days_before, season_days
 from transforms.analysis.lake import Lake
 from transforms.analysis.masks import Numbers
+from transforms.analysis.runs import CODE, Records, conditions, records_of, runs_of
 
 CodeLists: TypeAlias = Mapping[str, CodeList]
-_CODE = ("code_system", "code")
+_FEW = 1_000_000
+"""Rows of a table up to which reading them once costs less than skipping what nobody asks for, scan by scan."""
 
 
 @dataclass(frozen=True)
@@ -65,27 +67,54 @@ class _Asked:
 
 def read_rows(
     lake: Lake, leaves: Iterable[Events], codelists: CodeLists, as_ofs: Days, person_count: int
-) -> dict[Events, pl.DataFrame]:
+) -> dict[Events, Records]:
     """The rows that the leaves look at, by table, codes and conditions; a few more days of them than each needs.
 
-    Raises QualityGateFailed where rows belong to nobody.
+    Raises QualityGateFailed where they belong to nobody.
     """
     wanted: dict[Events, list[Events]] = {}
     for leaf in leaves:
-        for rows in (leaf.rows, *(leaf.follow.rows if leaf.follow else ())):
+        for rows in dict.fromkeys((leaf.rows, *(leaf.follow.rows if leaf.follow else ()))):
             wanted.setdefault(rows, []).append(leaf)
-    scans: dict[tuple[object, ...], list[_Asked]] = {}
+    tables: dict[str, list[_Asked]] = {}
     for rows, asking in wanted.items():
-        asked = _asked(rows, asking, as_ofs)
-        scans.setdefault(_scan_of(asked), []).append(asked)
-    found: dict[Events, pl.DataFrame] = {}
-    for together in scans.values():
-        if together[0].rows.codes:
-            found |= _read_coded(lake, together, codelists)
-        else:
-            found[together[0].rows] = _read(lake, together[0])
+        tables.setdefault(rows.table, []).append(_asked(rows, asking, as_ofs))
+    found: dict[Events, Records] = {}
+    for name, asked in tables.items():
+        found |= _read(lake, TABLES[name], asked, codelists)
     for rows, records in found.items():
-        person_numbers(records, rows.table, person_count)
+        person_numbers(records.persons, rows.table, person_count)
+    return found
+
+
+def _asked(rows: Events, leaves: Sequence[Events], as_ofs: Days) -> _Asked:
+    reached = [_reached(leaf, rows, as_ofs) for leaf in leaves]
+    own = [leaf for leaf in leaves if leaf.rows == rows]
+    columns = ["end_date"] if any(leaf.active for leaf in own) else []
+    columns += ["value"] if any(leaf.value for leaf in own) else []
+    columns += sorted({leaf.total[0] for leaf in own if leaf.total})
+    columns += ["code"] if any(leaf.distinct == "code" for leaf in own) else []
+    return _Asked(rows, min(a for a, _ in reached), max(u for _, u in reached), tuple(columns))
+
+
+def _read(lake: Lake, table: Table, asked: Sequence[_Asked], codelists: CodeLists) -> dict[Events, Records]:
+    """Read a small table once; of a large one what is asked, in as few scans as its order favours."""
+    every, row_count = lake.scan_sized(table)
+    if row_count <= _FEW:
+        return _told_apart(table, asked, [_dated(every, asked)], codelists)
+    scans: dict[tuple[object, ...], list[_Asked]] = {}
+    for one in asked:
+        scans.setdefault(_scan_of(one), []).append(one)
+    found: dict[Events, Records] = {}
+    for together in scans.values():
+        rows = _dated(every, together)
+        if together[0].rows.codes:
+            found |= _told_apart(table, together, _coded(rows, table, together, codelists), codelists)
+        else:  # one of its own, whose conditions the scan itself sees to
+            (one,) = together
+            alone = replace(one, rows=Events(table.name))
+            rows = rows.filter(pl.lit(value=True), *conditions(one.rows))
+            found[one.rows] = _told_apart(table, [alone], [rows], codelists)[alone.rows]
     return found
 
 
@@ -97,66 +126,48 @@ def _scan_of(asked: _Asked) -> tuple[object, ...]:
     """
     if not asked.rows.codes:
         return (asked.rows,)
-    in_order = TABLES[asked.rows.table].order[:2] == _CODE
+    in_order = TABLES[asked.rows.table].order[:2] == CODE
     return (asked.rows.table, asked.after, asked.columns) if in_order else (asked.rows.table,)
 
 
-def _asked(rows: Events, leaves: Sequence[Events], as_ofs: Days) -> _Asked:
-    reached = [_reached(leaf, rows, as_ofs) for leaf in leaves]
-    own = [leaf for leaf in leaves if leaf.rows == rows]
-    columns = [PERSON_NUMBER, "event_date"]
-    columns += ["end_date"] if any(leaf.active for leaf in own) else []
-    columns += ["value"] if any(leaf.value for leaf in own) else []
-    columns += sorted({leaf.total[0] for leaf in own if leaf.total})
-    columns += _CODE if any(leaf.distinct == "code" for leaf in own) else ()
-    return _Asked(rows, min(a for a, _ in reached), max(u for _, u in reached), tuple(columns))
+def _told_apart(
+    table: Table, asked: Sequence[_Asked], scans: Sequence[pl.LazyFrame], codelists: CodeLists
+) -> dict[Events, Records]:
+    """Read some scans of a table, and find in their rows what is asked."""
+    texts = {name for one in asked for name, _ in (*one.rows.where, *one.rows.where_not)}
+    texts |= {name for one in asked if one.rows.codes or "code" in one.columns for name in CODE}
+    others = {name for one in asked for name in one.columns if name != "code"}
+    columns = {name: _array(name, table) for name in (PERSON_NUMBER, "event_date", *sorted(others))}
+    read = pl.concat(pl.collect_all([rows.select(*sorted(texts), **columns) for rows in scans], engine="streaming"))
+    runs = runs_of(read, table, [name for name in table.order[:2] if name in texts])
+    return {one.rows: records_of(runs, one.rows, one.columns, codelists) for one in asked}
 
 
-def _read(lake: Lake, asked: _Asked) -> pl.DataFrame:
-    conditions = [*_dated(asked.after, asked.until), *_met(asked.rows)]
-    return lake.scan(TABLES[asked.rows.table]).filter(conditions).select(asked.columns).collect(engine="streaming")
+def _array(name: str, table: Table) -> pl.Expr:
+    """A column without empty values; -1 is nobody's number."""
+    kind = table.platform_schema[name]
+    if name == PERSON_NUMBER:
+        return pl.col(name).fill_null(-1)
+    if kind == pl.Date:
+        return pl.col(name).to_physical().fill_null(FAR_FUTURE)
+    return pl.col(name).cast(pl.Float64).fill_null(float("nan"))
 
 
-def _read_coded(lake: Lake, asked: Sequence[_Asked], codelists: CodeLists) -> dict[Events, pl.DataFrame]:
-    """Read the rows of all the code lists at once, then tell them apart by the runs of equal codes."""
-    table = asked[0].rows.table
-    systems = TABLES[table].column("code_system").terms
-    lists = [codelists[name] for name in sorted({name for one in asked for name in one.rows.codes})]
-    columns = {column for one in asked for column in one.columns}
-    columns |= {column for one in asked for column, _ in (*one.rows.where, *one.rows.where_not)}
-    days = _dated(min(one.after for one in asked), max(one.until for one in asked))
-    # The table is in the order of the code systems: each scan skips the rows of the others.
-    used = [system for system in systems if any(system in codelist.codes for codelist in lists)]
-    in_order, whole = TABLES[table].order[:2] == _CODE, lake.scan(TABLES[table])
-    scans = [whole.filter([*days, coded(lists, (one,)) if in_order else _among(lists, one)]) for one in used]
-    names = [*_CODE, *sorted(columns - set(_CODE))]
-    read = pl.concat(pl.collect_all([rows.select(names) for rows in scans], engine="streaming"))
-    changes = [pl.col(column) != pl.col(column).shift(1) for column in _CODE]
-    starts = read.select(pl.any_horizontal(changes).fill_null(value=True).arg_true()).to_series()
-    runs = read.select(_CODE)[starts]
-    lengths = np.diff(np.append(starts.to_numpy(), read.height))
-    found = {}
-    for one in asked:
-        holds = runs.select(coded([codelists[name] for name in one.rows.codes], systems)).to_series().to_numpy()
-        own = read.filter(pl.Series(np.repeat(holds, lengths)))
-        found[one.rows] = own.filter(pl.lit(value=True), *_met(one.rows)).select(one.columns)
-    return found
-
-
-def _dated(after: int, until: int) -> list[pl.Expr]:
+def _dated(rows: pl.LazyFrame, asked: Sequence[_Asked]) -> pl.LazyFrame:
+    """Rows of the days that are asked for, and maybe of others."""
     event_date = pl.col("event_date")
-    conditions = [event_date <= pl.lit(until, pl.Int32).cast(pl.Date)]
-    return conditions + ([event_date > pl.lit(after, pl.Int32).cast(pl.Date)] if after > FAR_PAST else [])
+    after, until = min(one.after for one in asked), max(one.until for one in asked)
+    rows = rows.filter(event_date <= pl.lit(until, pl.Int32).cast(pl.Date))
+    return rows.filter(event_date > pl.lit(after, pl.Int32).cast(pl.Date)) if after > FAR_PAST else rows
 
 
-def _met(rows: Events) -> list[pl.Expr]:
-    met = [_is_one_of(column, values) for column, values in rows.where]
-    return met + [~_is_one_of(column, values).fill_null(value=False) for column, values in rows.where_not]
-
-
-def _is_one_of(column: str, values: Sequence[object]) -> pl.Expr:
-    """Equal to one of a few values; on texts twice as fast as `is_in`."""
-    return pl.any_horizontal([pl.col(column) == value for value in values])
+def _coded(rows: pl.LazyFrame, table: Table, asked: Sequence[_Asked], codelists: CodeLists) -> list[pl.LazyFrame]:
+    """Rows of all the code lists, and others where no order helps to skip them; a scan per code system in use."""
+    # The table is in the order of the code systems: each scan skips the rows of the others.
+    lists = [codelists[name] for name in sorted({name for one in asked for name in one.rows.codes})]
+    systems = [name for name in table.column("code_system").terms if any(name in one.codes for one in lists)]
+    in_order = table.order[:2] == CODE
+    return [rows.filter(coded(lists, (system,)) if in_order else _among(lists, system)) for system in systems]
 
 
 def coded(codelists: Sequence[CodeList], systems: tuple[str, ...]) -> pl.Expr:
@@ -193,16 +204,15 @@ def _ranges(codes: list[str]) -> list[tuple[str, str]]:
     return ranges
 
 
-def person_numbers(records: pl.DataFrame, table: str, person_count: int) -> Numbers:
+def person_numbers(numbers: pl.Series | Numbers, table: str, person_count: int) -> Numbers:
     """The person numbers of rows; QualityGateFailed where a row is of nobody in the person table."""
-    column = records[PERSON_NUMBER]
-    strangers = (column.is_null() | (column < 0) | (column >= person_count)).fill_null(value=True)
-    if strangers.any():
+    found = numbers.fill_null(-1).to_numpy() if isinstance(numbers, pl.Series) else numbers
+    if found.size and (found.min() < 0 or found.max() >= person_count):
         raise QualityGateFailed(
             "rows belong to a person who is not in the person table",
             "Load the lake again from the source",
             table=table,
             column=PERSON_NUMBER,
-            count=int(strangers.sum()),
+            count=int(((found < 0) | (found >= person_count)).sum()),
         )
-    return column.to_numpy()
+    return found

@@ -12,7 +12,7 @@ from schemas.errors import UsageRefused
 from schemas.indicators import Deadline, Leaf, Period, Selected
 from schemas.table import PERSON_NUMBER
 from transforms.analysis.days import Masks, day_numbers, days_before, due_days
-from transforms.analysis.lake import Lake
+from transforms.analysis.lake import Lake, own_connection
 from transforms.analysis.masks import scatter
 from transforms.analysis.reading import person_numbers
 
@@ -44,7 +44,7 @@ def select_masks(
                 )
             found = found.filter(pl.col(column).is_in(list(values)))
         bits = np.left_shift(np.uint32(1), found["bit"].cast(pl.UInt32).to_numpy())
-        masks[leaf] = scatter(person_numbers(found, leaf.name, person_count), bits, person_count)
+        masks[leaf] = scatter(person_numbers(found[PERSON_NUMBER], leaf.name, person_count), bits, person_count)
     return masks
 
 
@@ -60,7 +60,7 @@ def select_rows(lake: Lake, selects: Sequence[Selected], as_of_table: pl.DataFra
     """Every row that each SELECT gives for the as-of dates, whatever its columns. Raises as `select_masks` does."""
     if not selects:
         return []
-    with duckdb.connect() as connection:
+    with own_connection() as connection:
         lake.views(connection, " ".join(select_text(one.name) for one in selects))
         connection.register("as_of", as_of_table)
         return [_select(connection, one, as_of_table) for one in selects]

@@ -87,9 +87,9 @@ def holds(clause: Clause, masks: Mapping[Leaf, Masks]) -> Masks:
 
 def _at_least(clause: AtLeast, masks: Mapping[Leaf, Masks]) -> Masks:
     # enough[k] tells on which dates at least k of the clauses seen so far hold.
-    enough = [_ALWAYS, *([np.uint32(0)] * clause.count)]
-    for part in clause.clauses:
-        found = holds(part, masks)
+    parts = [holds(part, masks) for part in clause.clauses]
+    enough = [np.full_like(parts[0], _ALWAYS), *(np.zeros_like(parts[0]) for _ in range(clause.count))]
+    for found in parts:
         for count in range(clause.count, 0, -1):
-            enough[count] = enough[count] | enough[count - 1] & found
+            enough[count] |= enough[count - 1] & found
     return enough[-1]
