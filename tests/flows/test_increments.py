@@ -172,7 +172,7 @@ def diabetics(caregap: Caregap, data: Path) -> int:
 
 
 KILLS = {
-    "while merging": ("transforms.controller.increment", "write_run", 2),
+    "while merging": ("transforms.controller.increment", "write_run", 1),
     "at the boundary": ("flows.controller", "check_boundary", 1),
     "between two tables": ("flows.controller", "commit", 3),
     "before the snapshot": ("flows.controller", "write_snapshot", 1),
