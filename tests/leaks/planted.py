@@ -90,8 +90,9 @@ def renamed_file(staged: Staged) -> None:
 def other_writer(staged: Staged) -> None:
     path = staged.path("diagnosis")
     data = path.read_bytes()
-    assert data.count(b"Polars (python)") == 1
-    path.write_bytes(data.replace(b"Polars (python)", f"{FULL_NAME}".encode()[:15]))
+    writer = b"parquet-cpp-arrow"
+    assert data.count(writer) == 1
+    path.write_bytes(data.replace(writer, FULL_NAME.encode()[: len(writer)].ljust(len(writer))))
 
 
 def behind_the_pages(text: str) -> Plant:

@@ -92,10 +92,11 @@ def contents_of(
         )
     counts = _with_area(cells, city).select("as_of", *GROUP, "measure", "value", "status")
     is_known = ~pl.col("area").is_in([UNKNOWN_MAJOR, UNKNOWN_AREA])
+    used = {*counts["area"], *([UNKNOWN_MAJOR] if UNKNOWN_AREA in counts["area"] else [])}
     return Contents(
         counts=counts,
         rates=rates if derived is None else _with_area(rates, city).select("as_of", *GROUP, *kinds),
-        places=places.filter(is_known | pl.col("area").is_in(counts["area"].unique().implode())),
+        places=places.filter(is_known | pl.col("area").is_in(used)),
         indicators=indicators,
         release=release,
         licence=licence,
