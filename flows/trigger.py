@@ -15,6 +15,9 @@ from flows.deployments import DEPLOYMENT, reason_of
 from flows.guard import ZoneFailed
 from schemas.errors import UsageRefused
 
+START_SECONDS = 60
+"""How long a flow is waited for that the server does not have yet."""
+
 
 def trigger(flow: str, parameters: Mapping[str, Any], *, wait: bool) -> str:
     """Ask for a run of a flow; returns what came of it, for a terminal.
@@ -39,11 +42,18 @@ def trigger(flow: str, parameters: Mapping[str, Any], *, wait: bool) -> str:
 
 
 def _ask(client: SyncPrefectClient, flow: str, given: Mapping[str, Any]) -> FlowRun:
+    until = time.monotonic() + START_SECONDS
     try:
-        deployment = client.read_deployment_by_name(f"{flow}/{DEPLOYMENT}")
-        return client.create_flow_run_from_deployment(deployment.id, parameters=dict(given))
+        while True:
+            try:
+                deployment = client.read_deployment_by_name(f"{flow}/{DEPLOYMENT}")
+                return client.create_flow_run_from_deployment(deployment.id, parameters=dict(given))
+            except ObjectNotFound:  # a server that has just been started still brings its flows along
+                if time.monotonic() > until:
+                    raise
+                time.sleep(1)
     except ObjectNotFound:
-        reason = "the server does not have this flow yet"
+        reason = "the server does not have this flow"
     except PrefectHTTPStatusError as error:
         reason = reason_of(error)
     except httpx.HTTPError:
