@@ -47,6 +47,7 @@ from schemas.errors import UsageRefused
 from schemas.indicators import load_indicators
 from schemas.policy import load_policy
 from schemas.resolution import check_resolutions
+from schemas.tables import SOURCE_TABLES
 from transforms.analysis.selects import select_text
 from transforms.controller.boundary import check_boundary
 from transforms.controller.canaries import Canaries
@@ -118,7 +119,7 @@ def stage(data: str, address: str, as_of: str, load: str, options: SourceOptions
             "kept": tally.kept,
             "quarantined": dict(tally.quarantined),
         }
-        for table, tally in loader.tallies.items()
+        for table, tally in sorted(loader.tallies.items(), key=lambda each: list(SOURCE_TABLES).index(each[0]))
     }
     reasons = {table: tally["quarantined"] for table, tally in tallies.items()}
     replace_json(quarantine / "reasons.json", {"epoch": keyring.current, "tables": reasons})

@@ -131,8 +131,12 @@ def environment_of(pid: int) -> dict[str, str]:
 
 
 def until(holds: Callable[[], object], seconds: int = 240) -> None:
+    """Wait until something holds; an API that is killed or has much to do may leave a question without an answer."""
     end = time.monotonic() + seconds
-    while not holds():
+    while True:
+        with contextlib.suppress(httpx.TransportError):
+            if holds():
+                return
         assert time.monotonic() < end, "it did not come to hold"
         time.sleep(0.3)
 

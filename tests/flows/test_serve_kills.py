@@ -54,7 +54,7 @@ def test_flows_killed_at_their_steps_go_on(places: str, feed: Path, tmp_path: Pa
         assert ended["state_type"] == "COMPLETED", ended["state"]
         assert (tmp_path / "meddled" / "deadly.json").read_text() == "[]"  # it did die at each
         assert len(server.runs("release")) == 1
-        assert nothing_runs_for_ever(server)
+        until(lambda: nothing_runs_for_ever(server), 120)
     published_once(data, caregap)
 
 
@@ -82,7 +82,7 @@ def test_a_killed_api_worker_or_server_is_made_good_and_the_run_goes_on(
     with serving(data, *source_of(feed), port=server.port) as server:
         ended = server.wait(run)
         assert ended["state_type"] == "COMPLETED", ended["state"]
-        assert nothing_runs_for_ever(server)
+        until(lambda: nothing_runs_for_ever(server), 120)
         assert server.stop(signal.SIGTERM) == 0
     assert served(data) == []
     published_once(data, caregap)
