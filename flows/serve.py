@@ -31,6 +31,8 @@ ZONES = ("controller", "platform")
 START_SECONDS, END_SECONDS, LOOK_SECONDS = 180, 40, 4
 _MOST_DEATHS = 5
 """A part that dies so often within ten minutes is not started again: the server stops and says so."""
+_MOST_TRIES = 20
+"""Looks after which a worker is started though its killed runs could not be told to go on."""
 
 
 @dataclass
@@ -42,6 +44,7 @@ class Part:
     environment: Mapping[str, str]
     process: subprocess.Popen[bytes] | None = None
     deaths: list[float] = field(default_factory=list)
+    tries: int = 0
 
     def start(self) -> None:
         """Start it anew."""
@@ -168,9 +171,19 @@ def _look_after(
 
 
 def _start_worker(layout: Layout, client: SyncPrefectClient, part: Part, given_up: set[UUID]) -> None:
-    """Start a worker, once nothing of the one before is left, and have what was killed with it go on."""
+    """Start a worker, once nothing of the one before is left and what was killed with it is told to go on.
+
+    Only now is it known that nothing of the zone is at work: where the API does not answer, the next look tries again.
+    """
     end_leftovers(layout, part.name)
-    _quietly(lambda: continue_killed(client, part.name, given_up, none_at_work=True))
+    try:
+        continue_killed(client, part.name, given_up, none_at_work=True)
+    except Exception:
+        part.tries += 1
+        if part.tries < _MOST_TRIES:
+            part.process = None
+            return
+    part.tries = 0
     part.start()
 
 
