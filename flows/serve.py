@@ -154,7 +154,7 @@ def _look_after(
             if server.has_died():
                 say("The API ended and is started again.")
                 server.start()
-                _wait_for(server, str(client.api_url), stopping)
+                _wait_for(server, str(client.api_url).rstrip("/"), stopping)
             for part in workers:
                 fresh = part.process is None
                 if fresh:
