@@ -32,10 +32,9 @@ Caregap = Callable[..., Outcome]
 
 
 def clean_environment() -> dict[str, str]:
-    """This environment without what would steer caregap or Prefect."""
-    return {
-        name: value for name, value in os.environ.items() if not name.startswith(("CAREGAP_", "PREFECT_", "PYTEST_"))
-    }
+    """This environment without what would steer caregap or Prefect, or a `make` that is called in it."""
+    steering = ("CAREGAP_", "PREFECT_", "PYTEST_", "MAKE", "MFLAGS")
+    return {name: value for name, value in os.environ.items() if not name.startswith(steering)}
 
 
 def start(program: list[str], *arguments: object, data: Path, timeout: int = 240, **environment: str) -> Outcome:
