@@ -10,8 +10,9 @@ from datetime import date
 from pathlib import Path
 from typing import NoReturn
 
-from flows import audit, commands, serving
+from flows import audit, commands
 from flows.guard import Failure, ZoneFailed, guarded
+from flows.server import commands as server
 from flows.settings import Layout
 from schemas.errors import Refusal
 
@@ -207,7 +208,7 @@ def _parser() -> argparse.ArgumentParser:
     months(made)
     dry(made)
 
-    serving.words(command, source_words, _date)
+    server.words(command, source_words, _date)
 
     made = command(
         "counts", commands.show_counts, "Print unprotected counts as CSV, for those allowed to; the access is logged."

@@ -24,8 +24,8 @@ CONTROLLER_FLOWS = {
     "flows.passphrase",
     "flows.plan",
     "flows.quarantine",
-    "flows.served_controller",
-    "flows.source_text",
+    "flows.server.controller_flows",
+    "flows.server.source_text",
     "flows.sources",
     "flows.synth",
 }
@@ -99,7 +99,7 @@ def reached_from(start: str) -> set[str]:
     return seen
 
 
-@pytest.mark.parametrize("zone", ["flows.analysis", "flows.release", "flows.served_platform"])
+@pytest.mark.parametrize("zone", ["flows.analysis", "flows.release", "flows.server.platform_flows"])
 def test_platform_flows_reach_no_key_and_no_source(zone: str) -> None:
     for module in reached_from(zone):
         assert not any(within(module, part) for part in KEY_CODE), f"{zone} reaches {module}"

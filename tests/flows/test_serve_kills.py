@@ -42,7 +42,7 @@ PLACES = {
         ("flows.release", "manifest_digest"),
         ("flows.room", "publish"),
     ],
-    "after publishing": [("flows.room", "approved_table"), ("flows.served_platform", "Completed")],
+    "after publishing": [("flows.room", "approved_table"), ("flows.server.platform_flows", "Completed")],
 }
 
 

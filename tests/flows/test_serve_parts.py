@@ -14,15 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows import audit, children, outcome
+from flows import audit, outcome
 from flows.candidates import same_candidate
-from flows.days import CITY, last_month_end, today
 from flows.room import publish_approved
-from flows.serve import make_login, parts_of
+from flows.server import children
+from flows.server.days import CITY, last_month_end, today
+from flows.server.serve import make_login, parts_of
+from flows.server.source_text import source_from_text, source_to_text
+from flows.server.status import status
 from flows.settings import Layout
-from flows.source_text import source_from_text, source_to_text
 from flows.sources import SourceOptions
-from flows.status import status
 from schemas.errors import ApprovalMissing, UsageRefused
 from schemas.policy import load_policy
 from tests.flows import test_release_room
@@ -37,7 +38,7 @@ with_candidate, waiting = test_release_room.with_candidate, test_release_room.bu
 def test_a_daily_schedule_runs_once_each_day_of_the_city_whatever_the_clocks_do() -> None:
     from prefect.server.schemas.schedules import CronSchedule
 
-    from flows.deployments import SCHEDULES, read_schedules
+    from flows.server.deployments import SCHEDULES, read_schedules
 
     crons = {one.cron for one in read_schedules(SCHEDULES)} | {"30 3 * * *", "0 4 * * *"}
     for cron in (cron for cron in crons if cron.endswith("* * *")):
@@ -65,7 +66,7 @@ def test_a_daily_schedule_runs_once_each_day_of_the_city_whatever_the_clocks_do(
     ],
 )
 def test_a_wrong_schedule_is_refused_and_named(text: str, words: str, tmp_path: Path) -> None:
-    from flows.deployments import read_schedules
+    from flows.server.deployments import read_schedules
 
     path = tmp_path / "schedules.toml"
     path.write_text(text)
@@ -121,8 +122,8 @@ def test_a_channels_password_reaches_the_zones_and_is_never_what_leads_to_the_ke
 
 
 def test_a_zone_runs_its_own_flows_alone() -> None:
-    from flows.deployments import flow_names, flows_of
-    from flows.process import run_flow
+    from flows.server.deployments import flow_names, flows_of
+    from flows.server.process import run_flow
 
     for zone in ("controller", "platform"):
         assert tuple(flows_of(zone)) == flow_names(zone)

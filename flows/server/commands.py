@@ -23,7 +23,7 @@ def words(command: _Command, source: Callable[..., None], day: Callable[[str], A
     made = command("serve", serve, "Run the server on this machine: pages, API, scheduled flows. Ctrl-C stops it.")
     source(made, required=False)
     made.add_argument("--port", type=int, default=4200, metavar="N", help="on 127.0.0.1 (4200)")
-    made.add_argument("--schedules", type=Path, metavar="FILE", help="when the flows run; see flows/schedules.toml")
+    made.add_argument("--schedules", type=Path, metavar="FILE", help="when the flows run (flows/server/schedules.toml)")
 
     made = command("trigger", trigger, "Have the server run a flow now.")
     made.add_argument("flow", choices=FLOWS)
@@ -45,14 +45,14 @@ def serve(given: argparse.Namespace, layout: Layout) -> None:
     prepare(layout)
     secrets = {}
     if source:
-        from flows.source_text import source_to_text
+        from flows.server.source_text import source_to_text
         from flows.sources import SourceOptions, kind_of, without_password
 
         kind_of(source)
         options = SourceOptions(given.areas, given.area_map, given.years, given.seed)
         secrets = {SOURCE: source_to_text(without_password(source), options)}
-    from flows.deployments import SCHEDULES, read_schedules
-    from flows.serve import serve
+    from flows.server.deployments import SCHEDULES, read_schedules
+    from flows.server.serve import serve
 
     schedules, secrets = given.schedules or SCHEDULES, {**take_secrets(), **secrets}
     read_schedules(schedules)
@@ -66,7 +66,7 @@ def serve(given: argparse.Namespace, layout: Layout) -> None:
 def trigger(given: argparse.Namespace, layout: Layout) -> None:
     """Have the server run a flow."""
     prepare(layout)
-    from flows.trigger import trigger
+    from flows.server.trigger import trigger
 
     named = {name: getattr(given, name) for name in ("as_of", "months", "candidate", "increment", "dry_run")}
     _say(trigger(given.flow, {name: value for name, value in named.items() if value is not None}, wait=given.wait))
@@ -74,7 +74,7 @@ def trigger(given: argparse.Namespace, layout: Layout) -> None:
 
 def status(given: argparse.Namespace, layout: Layout) -> None:
     """Tell where everything stands."""
-    from flows.status import status
+    from flows.server.status import status
 
     _say(status(layout))
 

@@ -11,8 +11,8 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
 
-from flows.deployments import DEPLOYMENT, reason_of
 from flows.guard import ZoneFailed
+from flows.server.deployments import DEPLOYMENT, reason_of
 from schemas.errors import UsageRefused
 
 START_SECONDS = 60

@@ -1,4 +1,4 @@
-"""What the processes of a server run: `python -m flows.process server | worker | flow ...`. Not for people."""
+"""What the processes of a server run: `python -m flows.server.process server | worker | flow ...`. Not for people."""
 
 import contextlib
 import ctypes
@@ -46,7 +46,7 @@ def run_server(port: str) -> None:
     import uvicorn
 
     uvicorn.run(
-        "flows.pages:make_app",
+        "flows.server.pages:make_app",
         factory=True,
         host="127.0.0.1",
         port=int(port),
@@ -60,11 +60,11 @@ def run_worker(zone: str, schedules: str) -> None:
     """Tell the server which flows the zone has, and run them as they are asked for, one at a time or few."""
     import asyncio
 
-    from flows.deployments import deploy, flows_of
+    from flows.server.deployments import deploy, flows_of
 
     deploy(zone, flows_of(zone), Path(schedules))
     warnings.filterwarnings("ignore", "Type 'ZoneWorker'", UserWarning)  # it takes the place of Prefect's own, as meant
-    from flows.worker import ZoneWorker
+    from flows.server.worker import ZoneWorker
 
     async def work() -> None:
         task = asyncio.current_task()
@@ -88,7 +88,7 @@ def run_flow(zone: str, name: str, flow_run_id: str) -> None:
     from prefect.flow_engine import run_flow as run
     from prefect.states import Failed
 
-    from flows.deployments import flows_of
+    from flows.server.deployments import flows_of
     from schemas.errors import UsageRefused
 
     flows = flows_of(zone)

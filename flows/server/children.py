@@ -57,9 +57,9 @@ def environment(layout: Layout, part: str, api: str, login: str) -> dict[str, st
 
 
 def start(words: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start `python -m flows.process WORDS` in a session of its own: a Ctrl-C at the terminal is the server's alone."""
+    """Start `python -m flows.server.process WORDS` in a session of its own: a Ctrl-C is the server's alone."""
     return subprocess.Popen(  # noqa: S603 - our own program
-        [sys.executable, "-m", "flows.process", *words],
+        [sys.executable, "-m", "flows.server.process", *words],
         env=dict(environment),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -17,14 +17,14 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Failed
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
-from flows.deployments import flow_names
+from flows.server.deployments import flow_names
 
 _LOOK_SECONDS = 3
 _END_SECONDS = 20
 
 
 class ZoneWorker(ProcessWorker):
-    """Starts `python -m flows.process flow ZONE NAME RUN` for each run, in this worker's own environment."""
+    """Starts `python -m flows.server.process flow ZONE NAME RUN` for each run, in this worker's own environment."""
 
     type = "process"
 
@@ -42,7 +42,7 @@ class ZoneWorker(ProcessWorker):
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "flows.process",
+            "flows.server.process",
             "flow",
             self._work_pool_name,
             flow.name,

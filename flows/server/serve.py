@@ -20,11 +20,11 @@ from uuid import UUID
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 
-from flows.children import end, end_leftovers, environment, start
 from flows.guard import Failure, ZoneFailed
-from flows.recovery import continue_killed, skip_missed
+from flows.server.children import end, end_leftovers, environment, start
+from flows.server.recovery import continue_killed, skip_missed
+from flows.server.waiting import follow_decisions
 from flows.settings import Layout
-from flows.waiting import follow_decisions
 from schemas.errors import Busy, UsageRefused
 
 ZONES = ("controller", "platform")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from flows import outcome
 from flows.controller import run_ingest
-from flows.days import Day, today
 from flows.plan import plan
+from flows.server.days import Day, today
+from flows.server.source_text import source_from_text
 from flows.settings import SOURCE, Layout, take_secrets
-from flows.source_text import source_from_text
 from flows.zone import zone_flow, zone_task
 
 AGAIN_AFTER = (15, 120, 600)

@@ -20,11 +20,11 @@ from flows import outcome
 from flows.analysis import MOST_MONTHS, run_analyse
 from flows.candidates import last_release, same_candidate
 from flows.counted import read_counts
-from flows.days import Day, last_month_end, today
 from flows.guard import Failure
-from flows.recovery import MOST_STARTS, starts
 from flows.release import run_release
 from flows.room import publish_approved, publish_generated, read_manifest
+from flows.server.days import Day, last_month_end, today
+from flows.server.recovery import MOST_STARTS, starts
 from flows.settings import Layout
 from flows.zone import zone_flow, zone_task
 from schemas.errors import ApprovalMissing

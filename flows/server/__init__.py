@@ -1,0 +1,1 @@
+"""The server that analysts run: Prefect on loopback, a worker for each zone, the flows with their schedules."""
