@@ -1,23 +1,40 @@
 """What every zone's flow and task has in common, and the processes that zones run in.
 
 A task takes and returns references and counts, never a frame, a record or free text: Prefect stores flow parameters,
-names, printed output and exception text.
+names, printed output and exception text. Nor does a zone load what Prefect stored: see `refuse_stored_results`.
 """
 
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.results import ResultStore
 
 from flows.guard import Failure, ZoneFailed, guarded
 from schemas.errors import Busy, SourceRefused
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def refuse_stored_results() -> None:
+    """Have every load of a stored result in this process raise Failure.
+
+    A stored result is pickled: whoever loads it runs what it says. Where it lies is told by the API, in the state that
+    a run is given, so that whoever holds the API could otherwise run code beside the key. No result of ours is stored.
+    """
+    ResultStore.read = ResultStore.aread = _refuse_stored_result  # type: ignore[method-assign, assignment]
+
+
+def _refuse_stored_result(*_: object, **__: object) -> NoReturn:
+    raise Failure("Prefect's API names a stored result; a zone loads none")
+
+
+refuse_stored_results()
 
 
 def zone_flow(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
