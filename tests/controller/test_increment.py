@@ -133,7 +133,8 @@ def records(rows: list[tuple[object, ...]]) -> pl.DataFrame:
 
 def homes(rows: list[tuple[object, ...]]) -> pl.DataFrame:
     schema = {"person_id": pl.String, "area_code": pl.String, "from_date": pl.Date, "record_id": pl.String}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    found = pl.DataFrame(rows, schema=schema, orient="row")
+    return found.with_columns(recorded_date=pl.coalesce("from_date", pl.lit(date(2010, 1, 20))))
 
 
 def bans(rows: list[tuple[object, ...]]) -> pl.DataFrame:
@@ -169,7 +170,13 @@ BASE: Batches = [
             + [(IDS[8], "later", "I10", OLD, OLD, False), (IDS[0], "ahead", "I10", date(2027, 1, 5), None, False)]
         ),
     ),
-    ("residence", homes([(IDS[n], "101", OLD, f"h{n}") for n in range(6)])),
+    (
+        "residence",
+        homes(
+            [(IDS[n], "101", OLD, f"h{n}") for n in range(6)]
+            + [(IDS[n], "103", PEOPLE["birth_date"][n] if n % 2 else None, f"b{n}") for n in range(6)]
+        ),
+    ),
 ]
 DELTAS: dict[str, Batches] = {
     "a late row": [("diagnosis", records([(IDS[1], "new", "E10", OLD, LATELY, False)]))],
@@ -233,6 +240,29 @@ def test_any_deltas_one_after_the_other_give_what_a_full_load_gives(
         assert whole.tallies["identity_link"].quarantined.total() > 0
 
 
+LATER_BORN = persons(60)["person_id"][50]
+CORRECTED: dict[str, Batches] = {
+    "under a new code": [
+        ("identity_link", links((IDS[2], LATER_BORN))),
+        ("person", persons(60)[50:51]),
+    ],
+    "under the code that was": [
+        ("person", PEOPLE[1:2].with_columns(is_retracted=pl.lit(True), recorded_date=pl.lit(OLD))),
+        ("person", PEOPLE[1:2].with_columns(birth_date=pl.lit(date(2010, 3, 2)), recorded_date=pl.lit(LATELY))),
+    ],
+}
+
+
+@pytest.mark.parametrize("what", CORRECTED)
+def test_a_corrected_month_of_birth_asks_for_a_full_load(what: str, tmp_path: Path) -> None:
+    city = Controller(tmp_path / "months")
+    city.load(BASE)
+    with pytest.raises(SourceRefused, match="month of birth") as caught:
+        city.add(CORRECTED[what])
+    assert caught.value.count == 1
+    assert_as_a_full_load(tmp_path / "days", [BASE, CORRECTED[what]], replace(TERMS, birth_date="day"))
+
+
 versions = st.tuples(
     st.integers(0, 5),
     st.one_of(st.none(), st.sampled_from(["r1", "r2", "r3"])),
@@ -288,7 +318,7 @@ def test_the_files_of_many_nights_are_put_together(tmp_path: Path, monkeypatch: 
         assert len([file for file in city.files[name] if f"-{load.RECENT}" in file]) <= increment.MOST_SMALL
     assert city.memory is not None
     assert city.memory.withheld["area_code"].null_count() == 0
-    assert city.memory.withheld.height == 3
+    assert city.memory.withheld.height == 4
 
 
 def test_a_night_is_judged_by_its_own_rows_and_the_whole_table_is_known(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from schemas.table import PERSON_NUMBER, Kind, Table
 from transforms.controller.codes import rewritten
 
 _EVERY: dict[str, str] = {"week": "1w", "month": "1mo", "quarter": "1q", "year": "1y"}
+_AFTER_BIRTH: dict[str, str] = {"month": "2mo", "quarter": "2q", "year": "2y", "band": "10y"}
 _LAST_DAYS = ("end_date", "to_date")
 WITHHELD = "is withheld under a security ban"
 """Why rows of a residence table are not in the lake though they are valid."""
@@ -25,6 +26,37 @@ def generalise_birth(birth_date: pl.Series, resolution: Resolution) -> pl.Series
         year = pl.first().dt.year() // 5 * 5
         return birth_date.to_frame().select(pl.date(year, 1, 1).alias(birth_date.name)).to_series()
     return birth_date.dt.truncate(_EVERY[resolution])
+
+
+def generalise_recorded(recorded: pl.Series, birth_date: pl.Series, resolution: Resolution) -> pl.Series:
+    """Days on which persons were recorded, one a person; null birth dates leave them as they are.
+
+    Whoever is recorded at birth is so on the day itself or soon after: up to the end of the unit after that of birth a
+    day is made as coarse as the date of birth.
+    """
+    if resolution == "day":
+        return recorded
+    until = generalise_birth(birth_date, resolution).dt.offset_by(_AFTER_BIRTH[resolution])
+    days = pl.DataFrame({"day": recorded, "coarse": generalise_birth(recorded, resolution), "until": until})
+    near = (pl.col("day") < pl.col("until")).fill_null(False)
+    return days.select(pl.when(near).then("coarse").otherwise("day").alias(recorded.name)).to_series()
+
+
+def since_birth(residences: pl.DataFrame, birth_date: pl.Series, resolution: Resolution) -> pl.DataFrame:
+    """Residences, those from the month of birth on without a first day and recorded no more exactly than the birth.
+
+    An empty first day means since birth; the day itself would tell what the date of birth no longer does. One date of
+    birth a row.
+    """
+    if resolution == "day" or not residences.height:
+        return residences
+    after = birth_date.dt.truncate("1mo").dt.offset_by("1mo")
+    first, recorded = residences["from_date"], residences["recorded_date"]
+    at_birth = first.is_null() | (first < after).fill_null(False)
+    coarse = generalise_recorded(recorded, birth_date, resolution)
+    return residences.with_columns(
+        pl.when(~at_birth).then("from_date"), pl.when(at_birth).then(coarse).otherwise("recorded_date").name.keep()
+    )
 
 
 def generalise_dates(rows: pl.DataFrame, table: Table, resolution: EventResolution) -> pl.DataFrame:

@@ -22,6 +22,7 @@ from transforms.controller.generalise import (
     generalise_area,
     generalise_dates,
     security_banned,
+    since_birth,
     without_whereabouts,
 )
 from transforms.controller.identifiers import short_enough
@@ -168,7 +169,11 @@ class Loader:
             key = pseudonym_key(self.terms.keyring, f"record:{table.name}", self.terms.domain)
             words = key_words(pseudonymise(record_ids, key), record_ids.is_not_null())
             columns |= dict(zip(KEY, words, strict=True))
-        return pl.DataFrame(columns).select(*staged_schema(table))
+        crossing = pl.DataFrame(columns).select(*staged_schema(table))
+        if table.name == "residence":
+            births = self._people.birth_dates.gather(crossing[PERSON_NUMBER])
+            crossing = since_birth(crossing, births, self.terms.birth_date)
+        return crossing
 
     def _start(self, table: Table, banned: pl.Series, pool: ThreadPoolExecutor) -> list[Future[list[Path]]]:
         """Have the buckets of a table finished, two at a time."""

@@ -15,11 +15,21 @@ from schemas.table import PERSON_ID, PERSON_NUMBER
 from schemas.tables import IDENTITY_LINK, TABLES
 from transforms.controller import validate
 from transforms.controller.blocks import through_runs
-from transforms.controller.generalise import generalise_birth
+from transforms.controller.generalise import generalise_birth, generalise_recorded
 from transforms.controller.lake_files import write
 from transforms.controller.links import Links
 from transforms.controller.pseudonymise import pseudonym_key, pseudonymise, to_series
-from transforms.controller.register import KEY, SAID, TAKEN_BACK, Numbering, number_all, number_more, resolve, words
+from transforms.controller.register import (
+    KEY,
+    SAID,
+    TAKEN_BACK,
+    Numbering,
+    now_known_as,
+    number_all,
+    number_more,
+    resolve,
+    words,
+)
 from transforms.controller.terms import Before, Tally, Terms
 
 Reject = Callable[[str, pl.DataFrame, pl.Series], None]
@@ -36,6 +46,8 @@ class People:
         """Know what is remembered of earlier loads; the persons will be written to `file`."""
         self.links = before.memory.known_links() if before else Links()
         self.numbering: Numbering | None = None
+        self.birth_dates = pl.Series("birth_date", [], pl.Date)
+        """The day of birth of each person by number, once they are numbered; the controller's alone."""
         self.file = file
         self._terms, self._reject, self._before = terms, reject, before
         self._key = pseudonym_key(terms.keyring, terms.identifier, terms.domain)
@@ -103,8 +115,10 @@ class People:
         taken_back = found.lost.filter(pl.col("reason") == TAKEN_BACK)["arrival"]
         places = pl.int_range(pl.len(), dtype=pl.UInt32)
         self._remembered = said.filter(pl.col("is_retracted") | ~places.is_in(taken_back.implode()))
-        self._said, self._raw = [], []
         numbering = self._numbered(found.persons, said[:earlier])
+        self._said, self._raw = [], []
+        in_order = found.persons.select("birth_date", numbering.index[PERSON_NUMBER]).sort(PERSON_NUMBER)
+        self.birth_dates = in_order["birth_date"]
         self._write(found.persons, numbering)
         return numbering
 
@@ -130,13 +144,34 @@ class People:
         after = pl.DataFrame(words(pseudonymise(now.filter(changed), self._key))).rename(
             dict(zip(KEY, ("now_0", "now_1"), strict=True))
         )
-        return number_more(persons, self._before.persons, pl.concat([became, after], how="horizontal").unique(KEY))
+        became = pl.concat([became, after], how="horizontal").unique(KEY)
+        if became.height or any(said["is_retracted"].any() for said in self._said[1:]):
+            self._same_births(persons, earlier, became)
+        return number_more(persons, self._before.persons, became)
+
+    def _same_births(self, persons: pl.DataFrame, earlier: pl.DataFrame, became: pl.DataFrame) -> None:
+        """Raise SourceRefused where a person's month of birth is another than the lake's residences were cut by."""
+        if self._before is None or self._terms.birth_date == "day":
+            return
+        month = pl.col("birth_date").dt.truncate("1mo")
+        before = resolve(earlier, self._before.memory.known_links(), self._key).persons.select(*KEY, was=month)
+        now = persons.select(*KEY, now=month)
+        moved = now_known_as(before, became).join(now, on=KEY, how="inner")
+        if corrected := moved.filter(pl.col("was").ne_missing(pl.col("now"))).height:
+            raise SourceRefused(
+                "the month of birth of persons of the lake was corrected",
+                "Load the source in full",
+                "person",
+                "birth_date",
+                corrected,
+            )
 
     def _write(self, persons: pl.DataFrame, numbering: Numbering) -> None:
         pseudonym = persons.select(*KEY).to_numpy(order="c").view(np.uint8).reshape(-1, 16)
         rows = persons.with_columns(
             numbering.index[PERSON_NUMBER],
-            generalise_birth(persons["birth_date"], self._terms.birth_date).alias("birth_date"),
+            generalise_birth(persons["birth_date"], self._terms.birth_date),
+            generalise_recorded(persons["recorded_date"], persons["birth_date"], self._terms.birth_date),
             persons["sex"].fill_null("unknown").alias("sex"),
             to_series(pseudonym, "pseudonym"),
         )

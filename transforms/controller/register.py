@@ -148,9 +148,7 @@ def number_more(persons: pl.DataFrame, before: pl.DataFrame, became: pl.DataFram
     """
     held = lowest = before
     if became.height:
-        held = before.join(became, on=KEY, how="left", maintain_order="left").with_columns(
-            pl.coalesce(now, key).alias(key) for now, key in zip(("now_0", "now_1"), KEY, strict=True)
-        )
+        held = now_known_as(before, became)
         lowest = held.group_by(KEY).agg(pl.col(PERSON_NUMBER).min())
     index = persons.select(*KEY).join(lowest, on=KEY, how="left", maintain_order="left")
     taken = index[PERSON_NUMBER].drop_nulls().to_numpy()
@@ -168,6 +166,13 @@ def number_more(persons: pl.DataFrame, before: pl.DataFrame, became: pl.DataFram
         pl.col("before").ne_missing(pl.col("now"))
     )
     return Numbering(index, changes)
+
+
+def now_known_as(before: pl.DataFrame, became: pl.DataFrame) -> pl.DataFrame:
+    """Rows with a KEY, under the pseudonyms that the persons have now; `became` as in `number_more`."""
+    return before.join(became, on=KEY, how="left", maintain_order="left").with_columns(
+        pl.coalesce(now, key).alias(key) for now, key in zip(("now_0", "now_1"), KEY, strict=True)
+    )
 
 
 def _without_taken_back(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
