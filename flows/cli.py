@@ -3,6 +3,7 @@
 import argparse
 import atexit
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -12,13 +13,15 @@ from typing import NoReturn
 
 from flows import audit, commands
 from flows.guard import Failure, ZoneFailed, guarded
+from flows.process import end_with_parent
 from flows.server import commands as server
-from flows.settings import Layout
+from flows.settings import Layout, set_up
 from schemas.errors import Refusal
 
 
 def main() -> NoReturn:
     """Run the command that was given and leave with its exit code."""
+    end_with_parent(signal.SIGKILL)  # a zone's process: what it had not finished is then as it was before
     code = run(sys.argv[1:])
     # DuckDB's binding writes pages of warnings when Python takes modules down that Prefect still holds: so the exit
     # handlers (Prefect delivers its last log lines there) run as ever, and taking down is left to the system.
@@ -36,6 +39,7 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as usage:
         return int(usage.code or 0)
     layout = Layout(Path(getattr(given, "data", os.environ.get("CAREGAP_DATA", "data"))))
+    set_up(layout)
     try:
         guarded(given.command)(given, layout)
     except Refusal as refusal:

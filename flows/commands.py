@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from flows import audit
-from flows.settings import Layout, prepare, take_secrets
+from flows import api, audit
+from flows.settings import Layout, take_secrets
 
 
 def synth(given: argparse.Namespace, layout: Layout) -> None:
@@ -39,7 +39,6 @@ def keys(given: argparse.Namespace, layout: Layout) -> None:
     elif given.action == "destroy":
         lines = keys.destroy(layout, given.epoch, given.reason)
     else:
-        prepare(layout)
         from flows.controller import DOMAIN
 
         lines = keys.rotate(layout, DOMAIN, given.reason)
@@ -52,18 +51,20 @@ def ingest(given: argparse.Namespace, layout: Layout) -> None:
     take_secrets()
     from flows.sources import SourceOptions, without_password
 
+    source = without_password(given.source)
     options = SourceOptions(given.areas, given.area_map, given.years, given.seed, increment=given.increment)
     if given.dry_run:
         from flows.plan import plan
 
-        _print(plan(layout, without_password(given.source), given.as_of, options).as_text())
+        _print(plan(layout, source, given.as_of, options).as_text())
         return
-    prepare(layout)
+    layout.create()
+    api.begin()
     from flows.controller import describe_load, run_ingest
     from flows.outcome import last_load, load_changes
 
     before = last_load(layout)
-    report = run_ingest(layout, without_password(given.source), given.as_of, options)
+    report = run_ingest(layout, source, given.as_of, options)
     _print("\n".join([describe_load(report), *load_changes(report, before)]))
 
 
@@ -81,7 +82,8 @@ def sources(given: argparse.Namespace, layout: Layout) -> None:
 def analyse(given: argparse.Namespace, layout: Layout) -> None:
     """Count the care gaps."""
     take_secrets()
-    prepare(layout)
+    layout.create()
+    api.begin()
     from flows.analysis import run_analyse
 
     counts = run_analyse(layout, given.as_of, given.months)
@@ -91,7 +93,8 @@ def analyse(given: argparse.Namespace, layout: Layout) -> None:
 def release(given: argparse.Namespace, layout: Layout) -> None:
     """Build a candidate, and publish it where that is allowed at once."""
     take_secrets()
-    prepare(layout)
+    layout.create()
+    api.begin()
     from flows.release import run_release
     from flows.room import publish_generated
 
@@ -124,11 +127,13 @@ def withdraw(given: argparse.Namespace, layout: Layout) -> None:
 def candidate(given: argparse.Namespace, layout: Layout) -> None:
     """List candidates, or show one."""
     layout.create()
-    from flows.review import list_candidates, show
-
     if given.action == "list":
+        from flows.candidates import list_candidates
+
         _write(list_candidates(layout))
     else:
+        from flows.review import show
+
         _print(show(layout, given.candidate))
 
 
@@ -164,10 +169,11 @@ def run_all(given: argparse.Namespace, layout: Layout) -> None:
         ingest(given, layout)
         return
     take_secrets()
-    prepare(layout)
     from flows.sources import without_password
 
     source = without_password(given.source)
+    layout.create()
+    api.begin()
     from flows.run import run_all
 
     data = ["--data", str(layout.data)]

@@ -3,12 +3,12 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from flows.process import bound, module
 from flows.settings import PREFECT_DATABASE, QUIET, SECRETS, SERVED, Layout
 from schemas import policy
 
@@ -59,8 +59,8 @@ def environment(layout: Layout, part: str, api: str, login: str) -> dict[str, st
 def start(words: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start `python -m flows.server.process WORDS` in a session of its own: a Ctrl-C is the server's alone."""
     return subprocess.Popen(  # noqa: S603 - our own program
-        [sys.executable, "-m", "flows.server.process", *words],
-        env=dict(environment),
+        module("flows.server.process", *words),
+        env=bound(environment),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         start_new_session=True,

@@ -1,14 +1,15 @@
-"""What the processes of a server run: `python -m flows.server.process server | worker | flow ...`. Not for people."""
+"""What processes of a server, and a command's own API, run: `python -m flows.server.process ...`. Not for people."""
 
 import contextlib
-import ctypes
+import os
 import signal
+import socket
 import sys
 import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
-_PARENT_DEATH_SIGNAL = 1
+from flows.process import end_with_parent
 
 
 def main() -> NoReturn:
@@ -27,18 +28,15 @@ def main() -> NoReturn:
         elif what == "flow":
             end_with_parent(signal.SIGKILL)
             run_flow(*words)
+        elif what == "api":
+            end_with_parent(signal.SIGTERM)
+            run_api(int(words[0]))
         else:
             code = 2
     except Refusal as refusal:
         sys.stderr.write(f"caregap: {refusal}\n")
         code = refusal.exit_code
     sys.exit(code)
-
-
-def end_with_parent(sent: signal.Signals) -> None:
-    """Have Linux send a signal to this process when the one that started it ends, however that ends."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, sent)
 
 
 def run_server(port: str) -> None:
@@ -54,6 +52,15 @@ def run_server(port: str) -> None:
         lifespan="on",
         timeout_graceful_shutdown=3,
     )
+
+
+def run_api(listening: int) -> None:
+    """Prefect's API for one command: on a socket that it listens on already, without pages and schedules."""
+    os.environ |= {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+    import uvicorn
+
+    config = uvicorn.Config("prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on")
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=listening)])
 
 
 def run_worker(zone: str, schedules: str) -> None:

@@ -9,9 +9,7 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterNam
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Cancelled, Paused, Scheduled, State
 
-from flows.candidates import built
-from flows.review import state_of
-from flows.room import read_decisions, read_manifest
+from flows.candidates import built, read_decisions, state_of
 from flows.settings import Layout
 from schemas.errors import Refusal
 
@@ -48,7 +46,7 @@ def _state(layout: Layout, name: str) -> str:
     """Where the decision on a candidate stands. One of nobody's data waits too, until somebody wants it published."""
     folder = layout.candidates / name
     try:
-        state = state_of(layout, folder, read_manifest(folder))
+        state = state_of(layout, folder)
     except (Refusal, OSError, ValueError):
         return "waits for decisions that can be read"
     return "waits for a decision" if state == "ready to publish" and not read_decisions(folder) else state

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +16,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Failed
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
+from flows.process import bound, module
 from flows.server.deployments import flow_names
 
 _LOOK_SECONDS = 3
@@ -40,19 +40,13 @@ class ZoneWorker(ProcessWorker):
                 task_status.started(os.getpid())
             return ProcessWorkerResult(status_code=0, identifier="none")
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "flows.server.process",
-            "flow",
-            self._work_pool_name,
-            flow.name,
-            str(flow_run.id),
+            *module("flows.server.process", "flow", self._work_pool_name, flow.name, str(flow_run.id)),
             stdin=asyncio.subprocess.DEVNULL,
             # What a library prints could be a value of a record; a flow says what it has to say to Prefect.
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,
-            env={**os.environ, "PREFECT__FLOW_RUN_ID": str(flow_run.id)},
+            env=bound({**os.environ, "PREFECT__FLOW_RUN_ID": str(flow_run.id)}),
         )
         watch = asyncio.create_task(self._end_when_cancelled(flow_run.id, process))
         try:
