@@ -5,6 +5,7 @@ import os
 import secrets
 import socket
 import subprocess
+import sys
 import time
 from http.client import HTTPConnection, HTTPException
 
@@ -23,11 +24,13 @@ def begin() -> str:
     """
     if _ADDRESS in os.environ:
         return os.environ[_ADDRESS]
+    if "prefect" in sys.modules:
+        raise AssertionError("begin() must come before the first import of Prefect")
     login = f"caregap:{secrets.token_urlsafe(24)}"  # other accounts of the machine are to have no part in it
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = int(listening.getsockname()[1])
         address = f"http://127.0.0.1:{port}/api"
-        os.environ |= {_ADDRESS: address, _LOGIN: login}
+        os.environ |= {_ADDRESS: address, _LOGIN: login, "PREFECT_SERVER_EPHEMERAL_ENABLED": "false"}
         process = subprocess.Popen(  # noqa: S603 - our own program
             module("flows.server.process", "api", str(listening.fileno())),
             env=bound({**os.environ, "PREFECT_SERVER_API_AUTH_STRING": login}),

@@ -25,7 +25,7 @@ def main() -> NoReturn:
     code = run(sys.argv[1:])
     # DuckDB's binding writes pages of warnings when Python takes modules down that Prefect still holds: so the exit
     # handlers (Prefect delivers its last log lines there) run as ever, and taking down is left to the system.
-    threading._shutdown()
+    threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

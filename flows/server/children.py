@@ -50,6 +50,7 @@ def environment(layout: Layout, part: str, api: str, login: str) -> dict[str, st
         "PREFECT_PROFILES_PATH": str(home / "profiles.toml"),
         "PREFECT_API_URL": api,
         "PREFECT_API_AUTH_STRING": login,
+        "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",  # Prefect would start a second API, over another database
         "PREFECT_CLIENT_MAX_RETRIES": "7",  # about four minutes: longer than a server takes to come back
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         SERVED: _mark(layout, part),

@@ -41,6 +41,7 @@ def serve(given: argparse.Namespace, layout: Layout) -> None:
     """Run the server."""
     source = os.environ.pop(SOURCE, "") or given.source or ""
     database = os.environ.pop(PREFECT_DATABASE, "")
+    os.environ["PREFECT_SERVER_EPHEMERAL_ENABLED"] = "false"
     take_secrets()
     prepare(layout)
     secrets = {}
@@ -69,7 +70,8 @@ def trigger(given: argparse.Namespace, layout: Layout) -> None:
     from flows.server.trigger import trigger
 
     named = {name: getattr(given, name) for name in ("as_of", "months", "candidate", "increment", "dry_run")}
-    _say(trigger(given.flow, {name: value for name, value in named.items() if value is not None}, wait=given.wait))
+    given_words = {name: value for name, value in named.items() if value is not None}
+    trigger(given.flow, given_words, wait=given.wait, say=_say)
 
 
 def status(given: argparse.Namespace, layout: Layout) -> None:

@@ -90,6 +90,7 @@ def run_flow(zone: str, name: str, flow_run_id: str) -> None:
     from uuid import UUID
 
     from prefect.client.orchestration import get_client
+    from prefect.client.schemas.objects import State
     from prefect.engine import handle_engine_signals
     from prefect.flow_engine import load_flow_run
     from prefect.flow_engine import run_flow as run
@@ -105,7 +106,7 @@ def run_flow(zone: str, name: str, flow_run_id: str) -> None:
         flow_run = load_flow_run(UUID(flow_run_id))
         if wrong := wrong_parameters(flows[name], flow_run.parameters):
             with get_client(sync_client=True) as client:
-                failed = Failed(message=f"A parameter is not valid: {wrong}")
+                failed: State[None] = Failed(message=f"A parameter is not valid: {wrong}")
                 client.set_flow_run_state(flow_run.id, failed, force=True)
             return
         run(flows[name], flow_run=flow_run)

@@ -6,8 +6,8 @@ of `publish`; it is started when the signatures are there, and cancelled when th
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName, FlowFilter, FlowFilterName
-from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.states import Cancelled, Paused, Scheduled, State
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.states import Cancelled, Paused, Scheduled
 
 from flows.candidates import built, read_decisions, state_of
 from flows.settings import Layout
