@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from http.client import HTTPConnection, HTTPException
 
 from flows.guard import Failure
 from flows.process import bound, module
@@ -67,6 +66,8 @@ def end() -> None:
 
 
 def _answers(port: int) -> bool:
+    from http.client import HTTPConnection, HTTPException  # only flows need it, and `caregap --help` is to be quick
+
     connection = HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
     try:
         connection.request("GET", "/api/health")

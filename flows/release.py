@@ -10,11 +10,11 @@ from typing import Any
 import polars as pl
 
 from flows import audit
-from flows.candidates import manifest_digest
 from flows.counted import BY, DIMENSIONS, inner_cells, read_counts
 from flows.history import population, published_history
 from flows.notices import announce, told
 from flows.protection import attack_release, must_hold, protect_with
+from flows.room.candidates import manifest_digest
 from flows.settings import Layout
 from flows.version import code_version
 from flows.zone import zone_flow, zone_task

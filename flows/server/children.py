@@ -7,6 +7,7 @@ import time
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from uuid import UUID
 
 from flows.process import bound, module
 from flows.settings import PREFECT_DATABASE, QUIET, SECRETS, SERVED, Layout
@@ -27,6 +28,8 @@ ORDINARY = (
 )
 ORDINARY_STARTS = ("LC_", "MALLOC_", "OMP_", "POLARS_")
 """What a process may have of the environment that the server was started in, beside the passwords of notices."""
+FLOW_RUN = "PREFECT__FLOW_RUN_ID"
+"""Environment variable that tells a run's processes which one it is."""
 
 
 def channel_variables() -> set[str]:
@@ -97,6 +100,11 @@ def end_leftovers(layout: Layout, part: str = "") -> int:
             break
         time.sleep(0.05)
     return ended
+
+
+def is_at_work(flow_run_id: UUID) -> bool:
+    """Whether a process of this machine is there for a run."""
+    return any(_marked(f"{FLOW_RUN}={flow_run_id}".encode(), whole=True))
 
 
 def _mark(layout: Layout, part: str) -> str:

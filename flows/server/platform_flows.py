@@ -19,11 +19,11 @@ from pydantic import Field
 
 from flows import outcome
 from flows.analysis import MOST_MONTHS, run_analyse
-from flows.candidates import last_release, read_manifest, same_candidate
 from flows.counted import read_counts
 from flows.guard import Failure
 from flows.release import run_release
-from flows.room import publish_approved, publish_generated
+from flows.room.acts import publish_approved, publish_generated
+from flows.room.candidates import last_release, read_manifest, same_candidate
 from flows.server.days import Day, last_month_end, today
 from flows.server.recovery import MOST_STARTS, starts
 from flows.settings import Layout

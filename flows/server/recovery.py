@@ -20,11 +20,13 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import Cancelled, Crashed, Scheduled
 
+from flows.server.children import is_at_work
+
 MOST_STARTS = 5
 """A run that was killed so often is not started once more: something is wrong with the machine or the run."""
 CANCELLED = "Somebody cancelled it. What it had not finished is as it was before."
 _KILLED = "Its process was killed. What it had not finished is as it was before."
-_AT_WORK = (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
+_AT_WORK = (StateType.RUNNING, StateType.PENDING)
 
 
 def starts(client: SyncPrefectClient, flow_run_id: UUID) -> int:
@@ -53,11 +55,11 @@ def continue_killed(client: SyncPrefectClient, zone: str, given_up: set[UUID], *
     `none_at_work`: no process of the zone is there, so what counts as running was killed with its worker. A run that
     was started too often is put into `given_up` and left as crashed.
     """
-    kinds = (StateType.CRASHED, *(_AT_WORK if none_at_work else ()))
+    kinds = (StateType.CRASHED, StateType.CANCELLING, *(_AT_WORK if none_at_work else ()))
     again = 0
     for run in _runs_of(client, zone, kinds):
         assert run.state is not None  # noqa: S101 - for the type checker
-        if run.id in given_up:
+        if run.id in given_up or (run.state.type == StateType.CANCELLING and is_at_work(run.id)):
             continue
         if run.state.type == StateType.CANCELLING or was_cancelled(client, run.id):
             cancel(client, run.id)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flows import audit
-from flows.candidates import built, last_release, state_of
+from flows.room.candidates import built, last_release, state_of
 from flows.settings import Layout, api_at_work
 from flows.storage import Snapshot, has_snapshot, read_snapshot
 from schemas.errors import Refusal

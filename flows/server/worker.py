@@ -18,6 +18,7 @@ from prefect.states import Failed
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 from flows.process import bound, module
+from flows.server.children import FLOW_RUN
 from flows.server.deployments import flow_names
 from flows.server.recovery import cancel, was_cancelled
 
@@ -48,7 +49,7 @@ class ZoneWorker(ProcessWorker):
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,
-            env=bound({**os.environ, "PREFECT__FLOW_RUN_ID": str(flow_run.id)}),
+            env=bound({**os.environ, FLOW_RUN: str(flow_run.id)}),
         )
         watch = asyncio.create_task(self._end_when_cancelled(flow_run.id, process))
         try:

@@ -232,7 +232,7 @@ def sentence(figures: pl.DataFrame, names: Mapping[str, str]) -> str:
 def verified(release: Path) -> str:
     """What `caregap verify` finds of a release. Raises ApprovalMissing where a byte or a signature is wrong."""
     os.environ.update(QUIET)
-    from flows.room import verify  # loads Prefect, which reads the environment
+    from flows.room.acts import verify  # loads Prefect, which reads the environment
 
     return verify(release)
 

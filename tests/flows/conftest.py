@@ -162,7 +162,7 @@ def stewards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]
 
     The first one's key is the one at hand.
     """
-    from flows.signing import create
+    from flows.room.signing import create
     from schemas import policy
 
     text, keys = policy.POLICY_FILE.read_text("utf-8"), {}

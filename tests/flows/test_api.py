@@ -92,6 +92,8 @@ AT_HOME = """
 import sys
 from pathlib import Path
 from flows import cli
+cli.run(["--help"])
+assert not {"prefect", "polars", "duckdb"} & set(sys.modules)
 for words in (["status"], ["candidate", "list"], ["verify", "none"], ["quality", "list"], ["view", "--port", "0"]):
     cli.run([*words, "--data", sys.argv[1]])
     assert "prefect" not in sys.modules, words

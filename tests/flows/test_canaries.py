@@ -217,7 +217,9 @@ def test_with_every_served_task_failing_in_turn_no_identifier_is_left_anywhere(f
         for task, flow in (("load", "ingest"), ("count", "analyse"), ("build a candidate", "release")):
             for chosen, ends in ((task, "FAILED"), ("", "COMPLETED")):
                 (site / "chosen").write_text(chosen)
-                ended = server.wait(server.order(flow, as_of=AS_OF).json()["id"])
+                ordered = server.order(flow, as_of=AS_OF)
+                assert ordered.status_code == 201, ordered.text
+                ended = server.wait(ordered.json()["id"])
                 assert ended["state_type"] == ends, ended["state"]
                 assert not set(told) & set(json.dumps(ended).split('"'))
         assert server.stop() == 0

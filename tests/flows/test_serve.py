@@ -61,6 +61,10 @@ def test_a_run_waits_for_its_decision_over_a_restart_and_is_published_once(
         assert (waiting["state_type"], waiting["state_name"]) == ("PAUSED", "WaitingForDecision")
         assert "1 signature of a data_steward" in waiting["state"]["message"]
         until(lambda: not server.processes("flow"))  # nothing is held while it waits
+        server.cancel(waiting["id"])  # which is no decision: the candidate waits on
+        until(lambda: len(server.runs("publish")) == 2)
+        before, waiting = server.runs("publish")
+        assert (before["state_type"], waiting["state_type"]) == ("CANCELLED", "PAUSED")
         artifacts_hold_counts_only(server, data)
         assert server.stop() == 0
     assert served(data) == []
@@ -86,7 +90,7 @@ def test_a_run_waits_for_its_decision_over_a_restart_and_is_published_once(
         # The same counts once more: the same candidate, and no second release.
         again = server.wait(server.order("release", as_of=AS_OF).json()["id"])
         assert (again["state_type"], again["state_name"]) == ("COMPLETED", "Completed")
-        assert len(server.runs("publish")) == 1
+        assert len(server.runs("publish")) == 2
         until(lambda: server.scheduled("COMPLETED") == 1)
         assert server.scheduled("CANCELLED") >= 2
     assert {path.name for path in layout.published.iterdir() if path.name[0] != "."} == {CANDIDATE, "latest"}
@@ -140,7 +144,7 @@ def signed_and_killed(data: Path, stewards: dict[str, Path], tmp_path: Path) -> 
     driver.write_text(
         "import os, signal, sys\nfrom pathlib import Path\nfrom schemas import policy\n"
         f"policy.POLICY_FILE = Path({str(policy.POLICY_FILE)!r})\n"
-        "import flows.room\nflows.room.publish = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "import flows.room.acts\nflows.room.publish = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "from flows import cli\ncli.main()\n"
     )
     words = ("approve", CANDIDATE, "--as", "Data Steward", "--reason", "checked", "--key", stewards["Data Steward"])

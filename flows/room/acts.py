@@ -1,4 +1,4 @@
-"""The release room: stewards look at a candidate, decide and sign; what policy asks for is published for good."""
+"""What stewards do: they look at a candidate, decide and sign; what policy asks for is published for good."""
 
 import json
 import os
@@ -13,7 +13,9 @@ import polars as pl
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from flows import audit
-from flows.candidates import (
+from flows.history import population
+from flows.notices import announce
+from flows.room.candidates import (
     approving,
     candidate_folder,
     lacking,
@@ -22,10 +24,8 @@ from flows.candidates import (
     read_manifest,
     signatures_missing,
 )
-from flows.history import population
-from flows.notices import announce
+from flows.room.signing import load_key
 from flows.settings import Layout
-from flows.signing import load_key
 from flows.storage import replace_bytes
 from schemas.errors import ApprovalMissing, DisclosureRefused, PolicyRefused, UsageRefused
 from schemas.policy import load_policy

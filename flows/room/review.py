@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from flows.candidates import candidate_folder, manifest_digest, read_decisions, read_manifest, state_of
+from flows.room.candidates import candidate_folder, manifest_digest, read_decisions, read_manifest, state_of
 from flows.settings import Layout
 from flows.storage import replace_bytes
 from transforms.release.names import LATEST, PUBLIC
