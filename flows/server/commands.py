@@ -7,6 +7,7 @@ from pathlib import Path
 
 from flows.settings import PASSPHRASES, PREFECT_DATABASE, SOURCE, Layout, prepare, take_secrets
 from flows.words import Command, day, port, positive, say
+from schemas.errors import UsageRefused
 
 FLOWS = ("ingest", "analyse", "release", "publish", "run")
 
@@ -59,7 +60,8 @@ def serve(given: argparse.Namespace, layout: Layout) -> None:
 
 def trigger(given: argparse.Namespace, layout: Layout) -> None:
     """Have the server run a flow."""
-    prepare(layout)
+    if "PREFECT_API_URL" not in os.environ:
+        raise UsageRefused("no server is at work in this data folder", "Start one: caregap serve")
     from flows.server.trigger import trigger
 
     named = {name: getattr(given, name) for name in ("as_of", "months", "candidate", "increment", "dry_run")}

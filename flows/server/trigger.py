@@ -9,7 +9,6 @@ import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.settings import PREFECT_API_URL
 
 from flows.guard import ZoneFailed
 from flows.server.deployments import DEPLOYMENT, reason_of
@@ -22,11 +21,9 @@ START_SECONDS = 60
 def trigger(flow: str, parameters: Mapping[str, Any], *, wait: bool, say: Callable[[str], None]) -> None:
     """Ask for a run of a flow and say what came of it.
 
-    Raises UsageRefused where no server is at work or it refuses the parameters; ZoneFailed where the run was waited
-    for and did not succeed.
+    Raises UsageRefused where the server refuses the parameters, ZoneFailed where the run was waited for and did not
+    succeed.
     """
-    if not PREFECT_API_URL.value():
-        raise UsageRefused("no server is at work in this data folder", "Start one: caregap serve")
     given = {name: value.isoformat() if isinstance(value, date) else value for name, value in parameters.items()}
     with get_client(sync_client=True) as client:
         asked = _ask(client, flow, given)

@@ -1,13 +1,13 @@
 """Figures of one indicator in one form, whether they are counts not yet protected or those of a release."""
 
-import os
 from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
 
 import polars as pl
 
-from flows.settings import QUIET, Layout, prepare
+from flows.room.acts import verify
+from flows.settings import Layout, prepare
 from schemas.areas import CITY, DISTRICT, MAJOR, UNKNOWN_AREA, load_areas
 from schemas.errors import UsageRefused
 from schemas.labels import load_labels
@@ -231,9 +231,6 @@ def sentence(figures: pl.DataFrame, names: Mapping[str, str]) -> str:
 
 def verified(release: Path) -> str:
     """What `caregap verify` finds of a release. Raises ApprovalMissing where a byte or a signature is wrong."""
-    os.environ.update(QUIET)
-    from flows.room.acts import verify  # loads Prefect, which reads the environment
-
     return verify(release)
 
 
