@@ -3,26 +3,30 @@
 import argparse
 import atexit
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from datetime import date
 from pathlib import Path
 from typing import NoReturn
 
 from flows import audit, commands
 from flows.guard import Failure, ZoneFailed, guarded
+from flows.process import end_with_parent
+from flows.room import commands as room
 from flows.server import commands as server
-from flows.settings import Layout
+from flows.settings import Layout, set_up
+from flows.words import actions, common, day, plain_name, positive
 from schemas.errors import Refusal
 
 
 def main() -> NoReturn:
     """Run the command that was given and leave with its exit code."""
+    end_with_parent(signal.SIGKILL)  # a zone's process: what it had not finished is then as it was before
     code = run(sys.argv[1:])
     # DuckDB's binding writes pages of warnings when Python takes modules down that Prefect still holds: so the exit
     # handlers (Prefect delivers its last log lines there) run as ever, and taking down is left to the system.
-    threading._shutdown()
+    threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -36,6 +40,7 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as usage:
         return int(usage.code or 0)
     layout = Layout(Path(getattr(given, "data", os.environ.get("CAREGAP_DATA", "data"))))
+    set_up(layout)
     try:
         guarded(given.command)(given, layout)
     except Refusal as refusal:
@@ -54,13 +59,9 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument(
-        "--data", metavar="DIR", default=argparse.SUPPRESS, help="where everything lives (CAREGAP_DATA, or data)"
-    )
     parser = argparse.ArgumentParser(
         prog="caregap",
-        parents=[common],
+        parents=[common()],
         description="Where people in need of care fall through the gaps, district by district.",
     )
     parsers = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -68,17 +69,17 @@ def _parser() -> argparse.ArgumentParser:
     def command(
         name: str, function: Callable[[argparse.Namespace, Layout], None], what: str
     ) -> argparse.ArgumentParser:
-        made = parsers.add_parser(name, parents=[common], help=what, description=what)
+        made = parsers.add_parser(name, parents=[common()], help=what, description=what)
         made.set_defaults(command=function, name=name)
         return made
 
     def generator(made: argparse.ArgumentParser) -> None:
-        made.add_argument("--years", type=_positive, default=3, metavar="Y", help="years of events to generate (3)")
+        made.add_argument("--years", type=positive, default=3, metavar="Y", help="years of events to generate (3)")
         made.add_argument("--seed", type=int, default=1, metavar="S", help="seed of the generator (1)")
         made.add_argument("--areas", type=Path, metavar="CSV", help="a geography in place of Helsinki's")
 
     def dated(made: argparse.ArgumentParser) -> None:
-        made.add_argument("--as-of", type=_date, required=True, metavar="DATE", help="the date asked for, YYYY-MM-DD")
+        made.add_argument("--as-of", type=day, required=True, metavar="DATE", help="the date asked for, YYYY-MM-DD")
 
     def source_words(made: argparse.ArgumentParser, *, required: bool) -> None:
         made.add_argument(
@@ -99,15 +100,15 @@ def _parser() -> argparse.ArgumentParser:
 
     def months(made: argparse.ArgumentParser) -> None:
         made.add_argument(
-            "--months", type=_positive, default=1, metavar="N", help="the date and the month-ends before it, N in all"
+            "--months", type=positive, default=1, metavar="N", help="the date and the month-ends before it, N in all"
         )
 
     made = command("synth", commands.synth, "Write a generated source feed, and the truth about it beside it.")
-    made.add_argument("--persons", type=_positive, required=True, metavar="N")
+    made.add_argument("--persons", type=positive, required=True, metavar="N")
     made.add_argument("--out", type=Path, required=True, metavar="DIR")
     made.add_argument(
         "--deltas",
-        type=_positive,
+        type=positive,
         default=0,
         metavar="N",
         help="DIR/base of N days ago, and DIR/delta-DATE a day since",
@@ -117,17 +118,17 @@ def _parser() -> argparse.ArgumentParser:
     generator(made)
 
     made = command("keys", commands.keys, "Create, list, rotate, verify or destroy keys. For the controller alone.")
-    actions = made.add_subparsers(dest="action", required=True, metavar="create | list | rotate | verify | destroy")
-    created = actions.add_parser("create", parents=[common], help="make a keyring, sealed by a passphrase or a token")
+    action = actions(made, "create | list | rotate | verify | destroy")
+    created = action("create", "make a keyring, sealed by a passphrase or a token")
     created.add_argument("--token-module", type=Path, metavar="FILE", help="a PKCS#11 module; needs caregap[token]")
     created.add_argument("--token-label", metavar="LABEL", help="label of the token")
-    actions.add_parser("list", parents=[common], help="name the epochs")
-    actions.add_parser("verify", parents=[common], help="open the keyring")
-    rotated = actions.add_parser("rotate", parents=[common], help="bring a new epoch into use, and the lake under it")
-    destroyed = actions.add_parser("destroy", parents=[common], help="destroy the key of an earlier epoch for good")
+    action("list", "name the epochs")
+    action("verify", "open the keyring")
+    rotated = action("rotate", "bring a new epoch into use, and the lake under it")
+    destroyed = action("destroy", "destroy the key of an earlier epoch for good")
     destroyed.add_argument("--epoch", required=True, metavar="E")
-    for action in (rotated, destroyed):
-        action.add_argument("--reason", required=True, metavar="TEXT", help="why; logged")
+    for each in (rotated, destroyed):
+        each.add_argument("--reason", required=True, metavar="TEXT", help="why; logged")
 
     made = command("ingest", commands.ingest, "Controller zone: read, check and pseudonymise a source into the lake.")
     source(made)
@@ -138,11 +139,11 @@ def _parser() -> argparse.ArgumentParser:
     dry(made)
 
     made = command("sources", commands.sources, "Make and fill a PostgreSQL database that caregap can read.")
-    actions = made.add_subparsers(dest="action", required=True, metavar="ddl | load DIR ADDRESS")
-    statements = actions.add_parser("ddl", parents=[common], help="print the statements that make its tables")
-    statements.add_argument("--schema", type=_name, default="caregap", metavar="NAME", help="schema (caregap)")
-    statements.add_argument("--role", type=_name, default="caregap_reader", metavar="NAME", help="who may read")
-    loaded = actions.add_parser("load", parents=[common], help="add a feed's rows to its tables, all or none")
+    action = actions(made, "ddl | load DIR ADDRESS")
+    statements = action("ddl", "print the statements that make its tables")
+    statements.add_argument("--schema", type=plain_name, default="caregap", metavar="NAME", help="schema (caregap)")
+    statements.add_argument("--role", type=plain_name, default="caregap_reader", metavar="NAME", help="who may read")
+    loaded = action("load", "add a feed's rows to its tables, all or none")
     loaded.add_argument("directory", type=Path, metavar="DIR", help="a feed")
     loaded.add_argument("address", metavar="ADDRESS", help="postgresql://OWNER@HOST/DB?schema=caregap")
 
@@ -159,47 +160,7 @@ def _parser() -> argparse.ArgumentParser:
         "--publish-generated", action="store_true", help="publish at once where policy allows it: generated data only"
     )
 
-    def signed(made: argparse.ArgumentParser) -> None:
-        made.add_argument("--as", dest="steward", required=True, metavar="NAME", help="as the policy names you")
-        made.add_argument("--reason", required=True, metavar="TEXT", help="why; signed, logged and published")
-        made.add_argument("--key", type=Path, metavar="FILE", help="your signing key (CAREGAP_SIGNING_KEY)")
-
-    for name, what in (
-        ("approve", "Sign a candidate as it is; it is published when policy is met."),
-        ("reject", "Decide that a candidate is not to be published."),
-        ("return", "Send a candidate back; another has to be built."),
-    ):
-        made = command(name, commands.decide, what)
-        made.add_argument("candidate", metavar="CANDIDATE")
-        signed(made)
-
-    made = command(
-        "withdraw", commands.withdraw, "Take a published release back; pages that say so stay at its address."
-    )
-    made.add_argument("release", metavar="RELEASE")
-    signed(made)
-
-    made = command("candidate", commands.candidate, "List candidates, or show one to whoever decides on it.")
-    actions = made.add_subparsers(dest="action", required=True, metavar="list | show CANDIDATE")
-    actions.add_parser("list", parents=[common], help="every candidate, as CSV")
-    shown = actions.add_parser("show", parents=[common], help="what it is, what changed, what is hidden and why")
-    shown.add_argument("candidate", metavar="CANDIDATE")
-
-    made = command("view", commands.view, "Show a published release in a browser of this machine.")
-    made.add_argument("release", nargs="?", default="latest", metavar="RELEASE", help="the latest, if none is named")
-    made.add_argument(
-        "--port", type=_port, default=8000, metavar="N", help="port on loopback (8000); 0 takes a free one"
-    )
-
-    made = command("verify", commands.verify, "Check a published release offline: its bytes, and who approved them.")
-    made.add_argument("directory", type=Path, metavar="DIR")
-
-    made = command("stewards", commands.stewards, "Make a steward's signing key, and the lines for policy.toml.")
-    actions = made.add_subparsers(dest="action", required=True, metavar="create")
-    created = actions.add_parser("create", parents=[common], help="make a key; the private part stays with you")
-    created.add_argument("--as", dest="steward", required=True, metavar="NAME")
-    created.add_argument("--role", action="append", required=True, metavar="ROLE", help="data_steward; may be repeated")
-    created.add_argument("--key", type=Path, metavar="FILE", help="where to (CAREGAP_SIGNING_KEY)")
+    room.words(command)
 
     made = command(
         "run", commands.run_all, "The whole way: ingest, analyse, release, and publish where policy allows it."
@@ -208,7 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     months(made)
     dry(made)
 
-    server.words(command, source_words, _date)
+    server.words(command, source_words)
 
     made = command(
         "counts", commands.show_counts, "Print unprotected counts as CSV, for those allowed to; the access is logged."
@@ -253,38 +214,38 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     made = command("indicators", commands.indicators, "List, check or explain the indicators.")
-    actions = made.add_subparsers(dest="action", required=True, metavar="list | check | explain ID")
-    actions.add_parser("list", parents=[common], help="every indicator with its title")
-    actions.add_parser("check", parents=[common], help="check every definition")
-    explained = actions.add_parser("explain", parents=[common], help="a definition in words, and its SQL")
+    action = actions(made, "list | check | explain ID")
+    action("list", "every indicator with its title")
+    action("check", "check every definition")
+    explained = action("explain", "a definition in words, and its SQL")
     explained.add_argument("id", metavar="ID")
     explained.add_argument("--language", choices=("fi", "sv", "en"), default="en")
 
     made = command(
         "audit", commands.audit_log, "List who did what, or check that no entry was changed, removed or reordered."
     )
-    actions = made.add_subparsers(dest="action", required=True, metavar="list | verify")
-    actions.add_parser("list", parents=[common], help="every entry, as CSV")
-    verified = actions.add_parser("verify", parents=[common], help="check the chain of entries")
+    action = actions(made, "list | verify")
+    action("list", "every entry, as CSV")
+    verified = action("verify", "check the chain of entries")
     verified.add_argument("--head", metavar="HASH", help="a head that was noted earlier; its entry must be there")
 
     made = command(
         "notices", commands.notices, "List notices, send those that wait, or try the channels of the policy."
     )
-    actions = made.add_subparsers(dest="action", required=True, metavar="list | send | test")
+    action = actions(made, "list | send | test")
     for name, what in (
         ("list", "every notice, as CSV"),
         ("send", "try again what could not be sent"),
         ("test", "send a test to every channel"),
     ):
-        actions.add_parser(name, parents=[common], help=what)
+        action(name, what)
 
     made = command("quality", commands.quality, "What the checks of each load said; pages for data stewards.")
-    actions = made.add_subparsers(dest="action", required=True, metavar="list | show [LOAD] | build")
-    actions.add_parser("list", parents=[common], help="every load, as CSV")
-    shown = actions.add_parser("show", parents=[common], help="what did not pass and what to do, and where the page is")
+    action = actions(made, "list | show [LOAD] | build")
+    action("list", "every load, as CSV")
+    shown = action("show", "what did not pass and what to do, and where the page is")
     shown.add_argument("load", nargs="?", metavar="LOAD", help="the latest where it is left out")
-    actions.add_parser("build", parents=[common], help="make every page anew")
+    action("build", "make every page anew")
 
     made = command(
         "quarantine", commands.quarantine, "List rejected rows by reason, or show a load's. For the controller alone."
@@ -293,31 +254,6 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--table", metavar="TABLE")
     made.add_argument("--reason", default="", metavar="TEXT", help="why the rows are looked at; logged")
     return parser
-
-
-def _date(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError("not a date; write YYYY-MM-DD") from None
-
-
-def _name(text: str) -> str:
-    if not text.isidentifier() or not text.isascii():
-        raise argparse.ArgumentTypeError("not a plain name")
-    return text
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError("not a whole number of at least 1")
-    return int(text)
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError("not a port")
-    return int(text)
 
 
 def _say(text: str) -> None:

@@ -1,10 +1,10 @@
 """What each command does. A command imports its own zone when it runs, so that no other zone's code is loaded."""
 
 import argparse
-import sys
 
-from flows import audit
-from flows.settings import Layout, prepare, take_secrets
+from flows import api, audit
+from flows.settings import Layout, take_secrets
+from flows.words import say, write
 
 
 def synth(given: argparse.Namespace, layout: Layout) -> None:
@@ -21,7 +21,7 @@ def synth(given: argparse.Namespace, layout: Layout) -> None:
         deltas=given.deltas,
         dirt=not given.clean,
     )
-    _print(f"{given.out}: {rows:,} rows, and truth/ beside them")
+    say(f"{given.out}: {rows:,} rows, and truth/ beside them")
 
 
 def keys(given: argparse.Namespace, layout: Layout) -> None:
@@ -39,12 +39,11 @@ def keys(given: argparse.Namespace, layout: Layout) -> None:
     elif given.action == "destroy":
         lines = keys.destroy(layout, given.epoch, given.reason)
     else:
-        prepare(layout)
         from flows.controller import DOMAIN
 
         lines = keys.rotate(layout, DOMAIN, given.reason)
     for line in lines:
-        _print(line)
+        say(line)
 
 
 def ingest(given: argparse.Namespace, layout: Layout) -> None:
@@ -52,19 +51,21 @@ def ingest(given: argparse.Namespace, layout: Layout) -> None:
     take_secrets()
     from flows.sources import SourceOptions, without_password
 
+    source = without_password(given.source)
     options = SourceOptions(given.areas, given.area_map, given.years, given.seed, increment=given.increment)
     if given.dry_run:
         from flows.plan import plan
 
-        _print(plan(layout, without_password(given.source), given.as_of, options).as_text())
+        say(plan(layout, source, given.as_of, options).as_text())
         return
-    prepare(layout)
+    layout.create()
+    api.begin()
     from flows.controller import describe_load, run_ingest
     from flows.outcome import last_load, load_changes
 
     before = last_load(layout)
-    report = run_ingest(layout, without_password(given.source), given.as_of, options)
-    _print("\n".join([describe_load(report), *load_changes(report, before)]))
+    report = run_ingest(layout, source, given.as_of, options)
+    say("\n".join([describe_load(report), *load_changes(report, before)]))
 
 
 def sources(given: argparse.Namespace, layout: Layout) -> None:
@@ -73,88 +74,36 @@ def sources(given: argparse.Namespace, layout: Layout) -> None:
     from flows.sources import load_database, source_ddl
 
     if given.action == "ddl":
-        _print(source_ddl(given.schema, given.role))
+        say(source_ddl(given.schema, given.role))
     else:
-        _print(f"Loaded {load_database(given.directory, given.address):,} rows")
+        say(f"Loaded {load_database(given.directory, given.address):,} rows")
 
 
 def analyse(given: argparse.Namespace, layout: Layout) -> None:
     """Count the care gaps."""
     take_secrets()
-    prepare(layout)
+    layout.create()
+    api.begin()
     from flows.analysis import run_analyse
 
     counts = run_analyse(layout, given.as_of, given.months)
-    _print(f"Counted: {counts:,} counts as of {given.as_of}, not yet protected: caregap counts shows them")
+    say(f"Counted: {counts:,} counts as of {given.as_of}, not yet protected: caregap counts shows them")
 
 
 def release(given: argparse.Namespace, layout: Layout) -> None:
     """Build a candidate, and publish it where that is allowed at once."""
     take_secrets()
-    prepare(layout)
+    layout.create()
+    api.begin()
     from flows.release import run_release
-    from flows.room import publish_generated
+    from flows.room.acts import publish_generated
 
     candidate, summary = run_release(layout, given.as_of, given.months)
-    _print(summary)
+    say(summary)
     if not given.publish_generated:
-        _print(
-            f"Candidate: {candidate}\nNext: caregap candidate show {candidate.name}, then approve, reject or return it"
-        )
+        say(f"Candidate: {candidate}\nNext: caregap candidate show {candidate.name}, then approve, reject or return it")
         return
-    _print(f"Published: {publish_generated(layout, candidate.name)}")
-
-
-def decide(given: argparse.Namespace, layout: Layout) -> None:
-    """Approve, reject or return a candidate."""
-    layout.create()
-    from flows.room import decide
-
-    _print(decide(layout, given.candidate, given.name, given.steward, given.reason, given.key))
-
-
-def withdraw(given: argparse.Namespace, layout: Layout) -> None:
-    """Take a published release back."""
-    layout.create()
-    from flows.room import take_back
-
-    _print(take_back(layout, given.release, given.steward, given.reason, given.key))
-
-
-def candidate(given: argparse.Namespace, layout: Layout) -> None:
-    """List candidates, or show one."""
-    layout.create()
-    from flows.review import list_candidates, show
-
-    if given.action == "list":
-        _write(list_candidates(layout))
-    else:
-        _print(show(layout, given.candidate))
-
-
-def view(given: argparse.Namespace, layout: Layout) -> None:
-    """Serve a published release to a browser of this machine, until it is stopped."""
-    from flows.view import address_of, serve
-
-    with serve(layout.published / given.release, given.port) as server:
-        _print(f"{address_of(server)} - Ctrl-C stops")
-        sys.stdout.flush()
-        server.serve_forever()
-
-
-def verify(given: argparse.Namespace, layout: Layout) -> None:
-    """Check a published release offline."""
-    from flows.room import verify
-
-    _print(verify(given.directory))
-
-
-def stewards(given: argparse.Namespace, layout: Layout) -> None:
-    """Make a steward's signing key."""
-    from flows.signing import create
-
-    for line in create(given.steward, given.role, given.key):
-        _print(line)
+    say(f"Published: {publish_generated(layout, candidate.name)}")
 
 
 def run_all(given: argparse.Namespace, layout: Layout) -> None:
@@ -164,10 +113,11 @@ def run_all(given: argparse.Namespace, layout: Layout) -> None:
         ingest(given, layout)
         return
     take_secrets()
-    prepare(layout)
     from flows.sources import without_password
 
     source = without_password(given.source)
+    layout.create()
+    api.begin()
     from flows.run import run_all
 
     data = ["--data", str(layout.data)]
@@ -185,7 +135,7 @@ def show_counts(given: argparse.Namespace, layout: Layout) -> None:
     layout.create()
     from flows.analysis import confidential_counts
 
-    _write(confidential_counts(layout, given.indicator, given.as_of, given.reason, given.area))
+    write(confidential_counts(layout, given.indicator, given.as_of, given.reason, given.area))
 
 
 def evidence(given: argparse.Namespace, layout: Layout) -> None:
@@ -194,7 +144,7 @@ def evidence(given: argparse.Namespace, layout: Layout) -> None:
     from flows.evidence import write_evidence
 
     outreach = not given.with_contact_bans
-    _print(write_evidence(layout, given.indicator, given.as_of, given.reason, for_outreach=outreach))
+    say(write_evidence(layout, given.indicator, given.as_of, given.reason, for_outreach=outreach))
 
 
 def coverage(given: argparse.Namespace, layout: Layout) -> None:
@@ -202,14 +152,14 @@ def coverage(given: argparse.Namespace, layout: Layout) -> None:
     layout.create()
     from flows.evidence import confidential_coverage
 
-    _write(confidential_coverage(layout, given.as_of, given.reason, given.indicator, given.area))
+    write(confidential_coverage(layout, given.as_of, given.reason, given.indicator, given.area))
 
 
 def protect(given: argparse.Namespace, layout: Layout) -> None:
     """Protect a count table."""
     from flows.protection import protect_file
 
-    _print(protect_file(given.counts, given.spec, given.out, given.ledger))
+    say(protect_file(given.counts, given.spec, given.out, given.ledger))
 
 
 def attack(given: argparse.Namespace, layout: Layout) -> None:
@@ -217,10 +167,10 @@ def attack(given: argparse.Namespace, layout: Layout) -> None:
     from flows.protection import attack_release, describe_attack, must_hold, verify_witnesses
 
     if given.verify_witnesses:
-        _print(verify_witnesses(*given.directory))
+        say(verify_witnesses(*given.directory))
         return
     verdict = attack_release(*given.directory)
-    _print(describe_attack(verdict))
+    say(describe_attack(verdict))
     must_hold(verdict)
 
 
@@ -229,20 +179,20 @@ def indicators(given: argparse.Namespace, layout: Layout) -> None:
     from flows.indicators import check, explain, list_all
 
     if given.action == "list":
-        _write(list_all())
+        write(list_all())
     elif given.action == "check":
-        _print(check())
+        say(check())
     else:
-        _print(explain(given.id, given.language))
+        say(explain(given.id, given.language))
 
 
 def audit_log(given: argparse.Namespace, layout: Layout) -> None:
     """List the audit log, or check its chain."""
     if given.action == "list":
-        _write(audit.listed(layout.audit))
+        write(audit.listed(layout.audit))
         return
     count = audit.verify(layout.audit, given.head)
-    _print(f"The audit log is whole: {count:,} entries. Note its head elsewhere: {audit.head_of(layout.audit)}")
+    say(f"The audit log is whole: {count:,} entries. Note its head elsewhere: {audit.head_of(layout.audit)}")
 
 
 def quality(given: argparse.Namespace, layout: Layout) -> None:
@@ -251,9 +201,9 @@ def quality(given: argparse.Namespace, layout: Layout) -> None:
     from flows.quality import build, listed, show
 
     if given.action == "list":
-        _write(listed(layout))
+        write(listed(layout))
     else:
-        _print(show(layout, given.load) if given.action == "show" else str(build(layout)))
+        say(show(layout, given.load) if given.action == "show" else str(build(layout)))
 
 
 def notices(given: argparse.Namespace, layout: Layout) -> None:
@@ -261,7 +211,7 @@ def notices(given: argparse.Namespace, layout: Layout) -> None:
     layout.create()
     from flows.notices import listed, send_waiting
 
-    _write(listed(layout) if given.action == "list" else send_waiting(layout, test=given.action == "test"))
+    write(listed(layout) if given.action == "list" else send_waiting(layout, test=given.action == "test"))
 
 
 def quarantine(given: argparse.Namespace, layout: Layout) -> None:
@@ -270,13 +220,4 @@ def quarantine(given: argparse.Namespace, layout: Layout) -> None:
     take_secrets()
     from flows.quarantine import list_loads, show
 
-    _write(show(layout, given.load, given.table, given.reason) if given.load else list_loads(layout))
-
-
-def _print(text: str) -> None:
-    _write(f"{text}\n")
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    write(show(layout, given.load, given.table, given.reason) if given.load else list_loads(layout))

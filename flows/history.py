@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from transforms.release.decisions import WITHDRAW, from_json, outcome
-from transforms.release.publish import DECISIONS, MANIFEST
+from transforms.release.names import DECISIONS, MANIFEST
 
 
 def population(about: Mapping[str, Any]) -> str:

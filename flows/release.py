@@ -14,6 +14,7 @@ from flows.counted import BY, DIMENSIONS, inner_cells, read_counts
 from flows.history import population, published_history
 from flows.notices import announce, told
 from flows.protection import attack_release, must_hold, protect_with
+from flows.room.candidates import manifest_digest
 from flows.settings import Layout
 from flows.version import code_version
 from flows.zone import zone_flow, zone_task
@@ -21,12 +22,12 @@ from schemas.errors import UsageRefused
 from schemas.indicators import Indicator, age_reach, load_indicators
 from schemas.policy import load_policy
 from schemas.publisher import load_publisher
-from transforms.release.datapackage import sha256
 from transforms.release.figures import describe_derived, release_figures
 from transforms.release.ledger import recall
+from transforms.release.names import MANIFEST
 from transforms.release.page import Release
 from transforms.release.protect import confidential_files, describe
-from transforms.release.publish import MANIFEST, build_candidate, public_files
+from transforms.release.publish import build_candidate, public_files
 from transforms.release.spec import Spec
 
 
@@ -112,11 +113,6 @@ def _dates(layout: Layout, about: Mapping[str, Any], day: date, months: int) -> 
     if len(wanted) < months:
         raise UsageRefused("fewer months have been counted", f"caregap analyse --as-of {day} --months {months}")
     return [found for found in wanted if found == day or found.isoformat() not in released]
-
-
-def manifest_digest(folder: Path) -> str:
-    """SHA-256 of the manifest of a candidate or a release: what stewards decide on."""
-    return sha256((folder / MANIFEST).read_bytes())
 
 
 def run_release(layout: Layout, as_of: date, months: int = 1) -> tuple[Path, str]:

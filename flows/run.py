@@ -4,36 +4,36 @@ import os
 from collections.abc import Sequence
 
 from flows.settings import take_secrets
-from flows.zone import run_zone, shared_api, zone_flow, zone_task
+from flows.zone import run_zone, zone_flow, zone_task
 
 
 @zone_task("controller zone")
-def controller_zone(arguments: Sequence[str], api: str) -> None:
+def controller_zone(arguments: Sequence[str]) -> None:
     """Load the source; the only process that is given what leads to the key."""
-    run_zone(arguments, {**os.environ, **take_secrets(), "PREFECT_API_URL": api})
+    run_zone(arguments, {**os.environ, **take_secrets()})
 
 
 @zone_task("analysis zone")
-def analysis_zone(arguments: Sequence[str], api: str) -> None:
+def analysis_zone(arguments: Sequence[str]) -> None:
     """Count the care gaps."""
-    run_zone(arguments, {**os.environ, "PREFECT_API_URL": api})
+    run_zone(arguments, os.environ)
 
 
 @zone_task("release zone")
-def release_zone(arguments: Sequence[str], api: str) -> None:
+def release_zone(arguments: Sequence[str]) -> None:
     """Protect, attack, build a candidate, and publish it where policy lets generated data be published at once."""
-    run_zone(arguments, {**os.environ, "PREFECT_API_URL": api})
+    run_zone(arguments, os.environ)
 
 
 @zone_flow("caregap-run")
-def run(load: Sequence[str], analyse: Sequence[str], release: Sequence[str], api: str) -> None:
+def run(load: Sequence[str], analyse: Sequence[str], release: Sequence[str]) -> None:
     """Run the zones one after the other; a zone that fails ends the run."""
-    controller_zone(load, api)
-    analysis_zone(analyse, api)
-    release_zone(release, api)
+    controller_zone(load)
+    analysis_zone(analyse)
+    release_zone(release)
 
 
 def run_all(load: Sequence[str], analyse: Sequence[str], release: Sequence[str]) -> None:
     """Run the whole way. Arguments are those of `caregap ingest`, `analyse` and `release`."""
     take_secrets()
-    run(load, analyse, release, shared_api())
+    run(load, analyse, release)

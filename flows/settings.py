@@ -153,16 +153,15 @@ class Layout:
             folder.mkdir(parents=True, exist_ok=True)
 
 
-def prepare(layout: Layout) -> None:
-    """Make the folders and, once a process, set Prefect and the libraries that would call home up.
+def set_up(layout: Layout) -> None:
+    """Once a process, set Prefect and the libraries that would call home up; nothing is written.
 
     Before any of them is imported: they read the environment then.
     """
-    layout.create()
     if _prepared:
         return
     if "prefect" in sys.modules or "great_expectations" in sys.modules:
-        raise AssertionError("prepare() must come before the first import of Prefect and Great Expectations")
+        raise AssertionError("set_up() must come before the first import of Prefect and Great Expectations")
     os.environ.update(QUIET)
     os.environ["PREFECT_HOME"] = str(layout.prefect.resolve())
     os.environ["PREFECT_PROFILES_PATH"] = str((layout.prefect / "profiles.toml").resolve())
@@ -170,6 +169,12 @@ def prepare(layout: Layout) -> None:
         os.environ["PREFECT_API_URL"] = api
         os.environ["PREFECT_API_AUTH_STRING"] = layout.login.read_text("utf-8").strip()
     _prepared.append(layout)
+
+
+def prepare(layout: Layout) -> None:
+    """Make the folders, and set up what reads the environment."""
+    layout.create()
+    set_up(layout)
 
 
 def api_at_work(layout: Layout) -> str:

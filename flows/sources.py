@@ -1,9 +1,12 @@
 """From what a user writes behind --source to a source that can be read. Used by the controller zone alone."""
 
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+
+import polars as pl
 
 from flows.progress import progress
 from flows.settings import keep_secret, take_secrets
@@ -21,6 +24,11 @@ from transforms.sources.synthea import SyntheaSource
 from transforms.sources.synthetic import SyntheticSource
 
 WORDS = "synthetic:N, feed:DIR, synthea:DIR, omop:DIR, fhir:DIR or postgresql://USER@HOST/DATABASE"
+MAPPED: Mapping[str, Callable[[Path, Path | None, pl.DataFrame | None], Source]] = {
+    "synthea": SyntheaSource,
+    "omop": OmopSource,
+    "fhir": FhirSource,
+}
 KINDS = ("synthetic", "feed", "synthea", "omop", "fhir", "postgresql")
 
 
@@ -67,10 +75,8 @@ def open_source(address: str, as_of: date, options: SourceOptions) -> Source:
     kind, rest = kind_of(address), address.partition(":")[2]
     if kind == "feed":
         return FeedSource(Path(rest), increment=options.increment)
-    if kind in ("synthea", "omop", "fhir"):
-        given = load_areas(options.areas) if options.areas else None
-        made = {"synthea": SyntheaSource, "omop": OmopSource, "fhir": FhirSource}[kind]
-        return made(Path(rest), area_map=options.area_map, areas=given)
+    if kind in MAPPED:
+        return MAPPED[kind](Path(rest), options.area_map, load_areas(options.areas) if options.areas else None)
     if kind == "postgresql":
         server, passfile = _server(address)
         return PostgresqlSource(server, load_policy().source(kind).identifier, passfile)

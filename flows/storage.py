@@ -33,7 +33,7 @@ AREA_ARROW = pa.schema(
     + [pa.field("tile_column", pa.int32()), pa.field("tile_row", pa.int32()), pa.field("population", pa.int64())]
 )
 
-_SUFFIX = re.compile(r"(recent-)?[^-]+-[0-9a-f]{8}\.parquet$")
+_SUFFIX = re.compile(r"(?:recent-)?[^-]+-[0-9a-f]{8}\.parquet$")
 """The end of a file's name, behind that of its load."""
 _FORGET = ".forget-earlier-residences"
 
@@ -93,13 +93,13 @@ def commit(layout: Layout, name: str, files: Sequence[Path], load: str, time_ms:
         actions.append(_added(target, rows, time_ms))
     for path in kept:
         file = folder / Path(path).name
-        target = folder / f"{load}-{file.name[_SUFFIX.search(file.name).start() :]}"
+        target = folder / f"{load}-{_SUFFIX.findall(file.name)[0]}"
         _link(file, target)
         actions.append(_added(target, pq.ParquetFile(target).metadata.num_rows, time_ms))
     table.create_write_transaction(
         actions, "overwrite", schema, commit_properties=CommitProperties(custom_metadata={"load": load})
     )
-    return DeltaTable(str(folder)).version()
+    return int(DeltaTable(str(folder)).version())
 
 
 def _added(target: Path, rows: int, time_ms: int) -> AddAction:

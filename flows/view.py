@@ -6,7 +6,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from schemas.errors import UsageRefused
-from transforms.release.publish import MANIFEST
+from transforms.release.names import MANIFEST
 from transforms.release.site.addresses import FRONT_PAGE
 
 LOOPBACK = "127.0.0.1"

@@ -4,17 +4,17 @@ A task takes and returns references and counts, never a frame, a record or free 
 names, printed output and exception text. Nor does a zone load what Prefect stored: see `refuse_stored_results`.
 """
 
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
-from prefect import flow, task
+from prefect import Flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.results import ResultStore
 
+from flows import api
 from flows.guard import Failure, ZoneFailed, guarded
+from flows.process import bound, module
 from schemas.errors import Busy, SourceRefused
 
 P = ParamSpec("P")
@@ -41,10 +41,19 @@ def zone_flow(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a Prefect flow that stores no result and lets no value out in an error."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        made = flow(name=name, persist_result=False, log_prints=False)(guarded(function))
+        made = _ZoneFlow(guarded(function), name=name, persist_result=False, log_prints=False)
         return cast("Callable[P, R]", made)
 
     return decorate
+
+
+class _ZoneFlow(Flow[..., Any]):
+    """A flow that waits for the API when it is called."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the flow."""
+        api.ready()
+        return super().__call__(*args, **kwargs)
 
 
 def zone_task(name: str, again_after: Sequence[float] = ()) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -74,23 +83,9 @@ def _may_pass(task: Any, task_run: Any, state: Any) -> bool:
     return isinstance(error, Busy | Failure | SourceRefused)
 
 
-def shared_api() -> str:
-    """Address of one Prefect API for this process and the zones that it starts: the one configured, or a new one.
-
-    A new one listens on loopback and stops when this process ends, after Prefect has delivered its last log lines.
-    """
-    if configured := os.environ.get("PREFECT_API_URL"):
-        return configured
-    from prefect.server.api.server import SubprocessASGIServer  # seconds to import
-
-    server = SubprocessASGIServer()
-    server.start()
-    return server.api_url
-
-
 def run_zone(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     """Run `caregap ARGUMENTS` in a process of its own; raises ZoneFailed with its exit code."""
-    command = [sys.executable, "-m", "flows.cli", *arguments]
-    code = subprocess.run(command, env=dict(environment), check=False).returncode  # noqa: S603 - our own program
+    done = subprocess.run(module("flows.cli", *arguments), env=bound(environment), check=False)  # noqa: S603 - our own program
+    code = done.returncode
     if code != 0:
         raise ZoneFailed(code)

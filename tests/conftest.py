@@ -1,11 +1,13 @@
 """What every test session needs before the first import of Prefect and Great Expectations."""
 
 import atexit
+import os
 import random
 import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 import websockets.asyncio.connection
 
 from flows.settings import Layout, prepare
@@ -17,3 +19,17 @@ prepare(Layout(_home))
 # Prefect's connection for events lives on in a thread after a flow and draws the bytes of its pings from Python's
 # global generator. Hypothesis would take that for a strategy's doing, and fail a test which has no part in it.
 websockets.asyncio.connection.random = random.Random()  # type: ignore[assignment]
+
+
+def needs(there: object, what: str, package: str) -> None:
+    """Skip a test for want of something that is not Python's, unless all is there by promise (.ci/run installs it)."""
+    if not there:
+        assert "CAREGAP_CI" not in os.environ, f"{what} is not installed; .ci/run installs it"
+        pytest.skip(f"{what} is not installed (Debian: apt-get install {package})")
+
+
+def chromium() -> str:
+    """Path of the browser that pages are looked at with; the test is skipped where there is none."""
+    found = shutil.which("chromium")
+    needs(found, "Chromium", "chromium")
+    return str(found)

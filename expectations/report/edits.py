@@ -4,7 +4,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from expectations.rules import Check
@@ -60,13 +60,14 @@ def rule_edits(before: Rules, after: Rules) -> list[Edit]:
         for name in FIELDS
         if _field(was, name) != _field(now, name)
     ]
-    for rule, place in [*((rule, 0) for rule in gone), *((rule, 1) for rule in come)]:
-        both = (None, _field(rule, "limits")) if place else (_field(rule, "limits"), None)
-        found.append(Edit("rules", rule["figure"], (rule["table"],), "rule", *both, rule["severity"]))
-    together: dict[tuple[Any, ...], list[str]] = {}
+    for rule, is_new in [*((rule, False) for rule in gone), *((rule, True) for rule in come)]:
+        limits = _field(rule, "limits")
+        then, since = (None, limits) if is_new else (limits, None)
+        found.append(Edit("rules", rule["figure"], (rule["table"],), "rule", then, since, rule["severity"]))
+    together: dict[Edit, list[str]] = {}
     for edit in found:
-        together.setdefault((edit.key, edit.field, edit.before, edit.after, edit.severity), []).extend(edit.tables)
-    return [Edit("rules", key, tuple(tables), name, *rest) for (key, name, *rest), tables in together.items()]
+        together.setdefault(replace(edit, tables=()), []).extend(edit.tables)
+    return [replace(edit, tables=tuple(tables)) for edit, tables in together.items()]
 
 
 def policy_edits(before: str, after: str) -> list[Edit]:

@@ -3,12 +3,13 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from uuid import UUID
 
+from flows.process import bound, module
 from flows.settings import PREFECT_DATABASE, QUIET, SECRETS, SERVED, Layout
 from schemas import policy
 
@@ -27,6 +28,8 @@ ORDINARY = (
 )
 ORDINARY_STARTS = ("LC_", "MALLOC_", "OMP_", "POLARS_")
 """What a process may have of the environment that the server was started in, beside the passwords of notices."""
+FLOW_RUN = "PREFECT__FLOW_RUN_ID"
+"""Environment variable that tells a run's processes which one it is."""
 
 
 def channel_variables() -> set[str]:
@@ -50,6 +53,7 @@ def environment(layout: Layout, part: str, api: str, login: str) -> dict[str, st
         "PREFECT_PROFILES_PATH": str(home / "profiles.toml"),
         "PREFECT_API_URL": api,
         "PREFECT_API_AUTH_STRING": login,
+        "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",  # Prefect would start a second API, over another database
         "PREFECT_CLIENT_MAX_RETRIES": "7",  # about four minutes: longer than a server takes to come back
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         SERVED: _mark(layout, part),
@@ -59,8 +63,8 @@ def environment(layout: Layout, part: str, api: str, login: str) -> dict[str, st
 def start(words: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start `python -m flows.server.process WORDS` in a session of its own: a Ctrl-C is the server's alone."""
     return subprocess.Popen(  # noqa: S603 - our own program
-        [sys.executable, "-m", "flows.server.process", *words],
-        env=dict(environment),
+        module("flows.server.process", *words),
+        env=bound(environment),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         start_new_session=True,
@@ -96,6 +100,11 @@ def end_leftovers(layout: Layout, part: str = "") -> int:
             break
         time.sleep(0.05)
     return ended
+
+
+def is_at_work(flow_run_id: UUID) -> bool:
+    """Whether a process of this machine is there for a run."""
+    return any(_marked(f"{FLOW_RUN}={flow_run_id}".encode(), whole=True))
 
 
 def _mark(layout: Layout, part: str) -> str:

@@ -2,33 +2,27 @@
 
 import argparse
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
 
 from flows.settings import PASSPHRASES, PREFECT_DATABASE, SOURCE, Layout, prepare, take_secrets
+from flows.words import Command, day, port, positive, say
+from schemas.errors import UsageRefused
 
 FLOWS = ("ingest", "analyse", "release", "publish", "run")
 
 
-class _Command(Protocol):
-    def __call__(
-        self, name: str, function: Callable[[argparse.Namespace, Layout], None], what: str
-    ) -> argparse.ArgumentParser: ...
-
-
-def words(command: _Command, source: Callable[..., None], day: Callable[[str], Any]) -> None:
+def words(command: Command, source: Callable[..., None]) -> None:
     """Add the server's commands to the command line."""
     made = command("serve", serve, "Run the server on this machine: pages, API, scheduled flows. Ctrl-C stops it.")
     source(made, required=False)
-    made.add_argument("--port", type=int, default=4200, metavar="N", help="on 127.0.0.1 (4200)")
+    made.add_argument("--port", type=port, default=4200, metavar="N", help="on 127.0.0.1 (4200)")
     made.add_argument("--schedules", type=Path, metavar="FILE", help="when the flows run (flows/server/schedules.toml)")
 
     made = command("trigger", trigger, "Have the server run a flow now.")
     made.add_argument("flow", choices=FLOWS)
     made.add_argument("--as-of", type=day, metavar="DATE", help="the date asked for; else the flow's own choice")
-    made.add_argument("--months", type=int, metavar="N", help="analyse, release, run: how many month-ends")
+    made.add_argument("--months", type=positive, metavar="N", help="analyse, release, run: how many month-ends")
     made.add_argument("--candidate", metavar="CANDIDATE", help="publish: which")
     made.add_argument("--increment", action="store_true", default=None, help="ingest, run: only what changed")
     made.add_argument("--dry-run", action="store_true", default=None, help="ingest, run: only tell what would be read")
@@ -41,6 +35,7 @@ def serve(given: argparse.Namespace, layout: Layout) -> None:
     """Run the server."""
     source = os.environ.pop(SOURCE, "") or given.source or ""
     database = os.environ.pop(PREFECT_DATABASE, "")
+    os.environ["PREFECT_SERVER_EPHEMERAL_ENABLED"] = "false"
     take_secrets()
     prepare(layout)
     secrets = {}
@@ -57,28 +52,25 @@ def serve(given: argparse.Namespace, layout: Layout) -> None:
     schedules, secrets = given.schedules or SCHEDULES, {**take_secrets(), **secrets}
     read_schedules(schedules)
     if not source:
-        _say("There is no source: a load will be refused. Give --source SRC")
+        say("There is no source: a load will be refused. Give --source SRC")
     if layout.keyring.exists() and not layout.passphrase.exists() and not set(PASSPHRASES) & set(secrets):
-        _say("There is no passphrase: a load will be refused. Set CAREGAP_PASSPHRASE_FILE")
-    serve(layout, given.port, schedules, secrets, database, _say)
+        say("There is no passphrase: a load will be refused. Set CAREGAP_PASSPHRASE_FILE")
+    serve(layout, given.port, schedules, secrets, database, say)
 
 
 def trigger(given: argparse.Namespace, layout: Layout) -> None:
     """Have the server run a flow."""
-    prepare(layout)
+    if "PREFECT_API_URL" not in os.environ:
+        raise UsageRefused("no server is at work in this data folder", "Start one: caregap serve")
     from flows.server.trigger import trigger
 
     named = {name: getattr(given, name) for name in ("as_of", "months", "candidate", "increment", "dry_run")}
-    _say(trigger(given.flow, {name: value for name, value in named.items() if value is not None}, wait=given.wait))
+    given_words = {name: value for name, value in named.items() if value is not None}
+    trigger(given.flow, given_words, wait=given.wait, say=say)
 
 
 def status(given: argparse.Namespace, layout: Layout) -> None:
     """Tell where everything stands."""
     from flows.server.status import status
 
-    _say(status(layout))
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    say(status(layout))

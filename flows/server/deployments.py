@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.utilities.callables import parameter_schema
@@ -118,9 +118,9 @@ def _make_pool(client: SyncPrefectClient, zone: str) -> None:
     except ObjectNotFound:
         client.create_work_pool(WorkPoolCreate(name=zone, type="process"))
     # One controller flow at a time: never two loads.
-    limit = {"concurrency_limit": 1} if zone == "controller" else {}
-    response = client.request("PATCH", f"/work_pools/{zone}", json={"description": _ABOUT[zone], **limit})
-    response.raise_for_status()
+    client.update_work_pool(
+        zone, WorkPoolUpdate(description=_ABOUT[zone], concurrency_limit=1 if zone == "controller" else None)
+    )
     for name in {_QUEUES.get(flow, _STEPS) for flow in flow_names(zone)}:
         try:
             queue = client.read_work_queue_by_name(name, work_pool_name=zone)

@@ -6,23 +6,24 @@ import time
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
+from uuid import UUID
 
 from prefect import runtime
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
-from prefect.states import Completed, State
+from prefect.states import Completed
 from pydantic import Field
 
 from flows import outcome
 from flows.analysis import MOST_MONTHS, run_analyse
-from flows.candidates import last_release, same_candidate
 from flows.counted import read_counts
 from flows.guard import Failure
 from flows.release import run_release
-from flows.room import publish_approved, publish_generated, read_manifest
+from flows.room.acts import publish_approved, publish_generated
+from flows.room.candidates import last_release, read_manifest, same_candidate
 from flows.server.days import Day, last_month_end, today
 from flows.server.recovery import MOST_STARTS, starts
 from flows.settings import Layout
@@ -121,7 +122,7 @@ def run(as_of: Day = None, months: Months = 1, increment: bool = False, dry_run:
         dry_run: Only tell what would be read, how much, and under which policy.
     """
     day = (as_of or last_month_end(_asked_on())).isoformat()
-    shown = create_progress_artifact(progress=0.0, key="run-progress", description="Loading")
+    shown = cast("UUID", create_progress_artifact(progress=0.0, key="run-progress", description="Loading"))
     step("ingest", {"as_of": day, "increment": increment, "dry_run": dry_run})
     if dry_run:
         return None
@@ -139,7 +140,10 @@ def step(name: str, parameters: Mapping[str, Any]) -> FlowRun:
     while True:
         number += 1
         key = f"{runtime.flow_run.get_id()} {name} {number}"
-        asked = run_deployment(f"{name}/caregap", parameters=dict(parameters), timeout=0, idempotency_key=key)
+        asked = cast(
+            "FlowRun",
+            run_deployment(f"{name}/caregap", parameters=dict(parameters), timeout=0, idempotency_key=key),
+        )
         ended = _ended(asked)
         if ended.state is not None and ended.state.is_completed():
             return ended

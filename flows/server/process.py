@@ -1,14 +1,15 @@
-"""What the processes of a server run: `python -m flows.server.process server | worker | flow ...`. Not for people."""
+"""What processes of a server, and a command's own API, run: `python -m flows.server.process ...`. Not for people."""
 
 import contextlib
-import ctypes
+import os
 import signal
+import socket
 import sys
 import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
-_PARENT_DEATH_SIGNAL = 1
+from flows.process import end_with_parent
 
 
 def main() -> NoReturn:
@@ -27,18 +28,15 @@ def main() -> NoReturn:
         elif what == "flow":
             end_with_parent(signal.SIGKILL)
             run_flow(*words)
+        elif what == "api":
+            end_with_parent(signal.SIGTERM)
+            run_api(int(words[0]))
         else:
             code = 2
     except Refusal as refusal:
         sys.stderr.write(f"caregap: {refusal}\n")
         code = refusal.exit_code
     sys.exit(code)
-
-
-def end_with_parent(sent: signal.Signals) -> None:
-    """Have Linux send a signal to this process when the one that started it ends, however that ends."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, sent)
 
 
 def run_server(port: str) -> None:
@@ -54,6 +52,15 @@ def run_server(port: str) -> None:
         lifespan="on",
         timeout_graceful_shutdown=3,
     )
+
+
+def run_api(listening: int) -> None:
+    """Prefect's API for one command: on a socket that it listens on already, without pages and schedules."""
+    os.environ |= {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+    import uvicorn
+
+    config = uvicorn.Config("prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on")
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=listening)])
 
 
 def run_worker(zone: str, schedules: str) -> None:
@@ -83,6 +90,7 @@ def run_flow(zone: str, name: str, flow_run_id: str) -> None:
     from uuid import UUID
 
     from prefect.client.orchestration import get_client
+    from prefect.client.schemas.objects import State
     from prefect.engine import handle_engine_signals
     from prefect.flow_engine import load_flow_run
     from prefect.flow_engine import run_flow as run
@@ -98,7 +106,7 @@ def run_flow(zone: str, name: str, flow_run_id: str) -> None:
         flow_run = load_flow_run(UUID(flow_run_id))
         if wrong := wrong_parameters(flows[name], flow_run.parameters):
             with get_client(sync_client=True) as client:
-                failed = Failed(message=f"A parameter is not valid: {wrong}")
+                failed: State[None] = Failed(message=f"A parameter is not valid: {wrong}")
                 client.set_flow_run_state(flow_run.id, failed, force=True)
             return
         run(flows[name], flow_run=flow_run)

@@ -17,18 +17,36 @@ from prefect.client.schemas.filters import (
     WorkPoolFilter,
     WorkPoolFilterName,
 )
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import Cancelled, Crashed, Scheduled
+
+from flows.server.children import is_at_work
 
 MOST_STARTS = 5
 """A run that was killed so often is not started once more: something is wrong with the machine or the run."""
+CANCELLED = "Somebody cancelled it. What it had not finished is as it was before."
 _KILLED = "Its process was killed. What it had not finished is as it was before."
-_AT_WORK = (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
+_AT_WORK = (StateType.RUNNING, StateType.PENDING)
 
 
 def starts(client: SyncPrefectClient, flow_run_id: UUID) -> int:
     """How often a worker took a run up: also a process that ended before the run counted as running was started."""
     return sum(state.name == "Pending" for state in client.read_flow_run_states(flow_run_id))
+
+
+def was_cancelled(client: SyncPrefectClient, flow_run_id: UUID) -> bool:
+    """Whether somebody cancelled a run since it was last taken up: a process that is ended may still report a crash."""
+    told = [state.name if state.name == "Pending" else state.type for state in client.read_flow_run_states(flow_run_id)]
+    return StateType.CANCELLING in told[len(told) - told[::-1].index("Pending") :] if "Pending" in told else False
+
+
+def cancel(client: SyncPrefectClient, flow_run_id: UUID) -> None:
+    """Let a run whose process has ended count as cancelled, and cancel the steps that it had asked for."""
+    _end_parts(client, flow_run_id)
+    for step in _within(client, flow_run_id, is_deployed=True):
+        # One that no worker has taken up is cancelled at once, any other one when its worker has ended it.
+        client.set_flow_run_state(step.id, State(type=StateType.CANCELLING))
+    client.set_flow_run_state(flow_run_id, Cancelled(message=CANCELLED), force=True)
 
 
 def continue_killed(client: SyncPrefectClient, zone: str, given_up: set[UUID], *, none_at_work: bool) -> int:
@@ -37,14 +55,14 @@ def continue_killed(client: SyncPrefectClient, zone: str, given_up: set[UUID], *
     `none_at_work`: no process of the zone is there, so what counts as running was killed with its worker. A run that
     was started too often is put into `given_up` and left as crashed.
     """
-    kinds = (StateType.CRASHED, *(_AT_WORK if none_at_work else ()))
+    kinds = (StateType.CRASHED, StateType.CANCELLING, *(_AT_WORK if none_at_work else ()))
     again = 0
     for run in _runs_of(client, zone, kinds):
         assert run.state is not None  # noqa: S101 - for the type checker
-        if run.id in given_up:
+        if run.id in given_up or (run.state.type == StateType.CANCELLING and is_at_work(run.id)):
             continue
-        if run.state.type == StateType.CANCELLING:
-            client.set_flow_run_state(run.id, Cancelled(), force=True)
+        if run.state.type == StateType.CANCELLING or was_cancelled(client, run.id):
+            cancel(client, run.id)
             continue
         if run.state.type != StateType.CRASHED:
             client.set_flow_run_state(run.id, Crashed(message=_KILLED))
@@ -88,12 +106,17 @@ def _runs_of(client: SyncPrefectClient, zone: str, kinds: tuple[StateType, ...])
 
 def _end_parts(client: SyncPrefectClient, flow_run_id: UUID) -> None:
     """Let the flows within a killed one count as crashed too; steps that are runs of their own live on."""
-    within = client.read_flow_runs(
+    for run in _within(client, flow_run_id, is_deployed=False):
+        client.set_flow_run_state(run.id, Crashed(message=_KILLED))
+
+
+def _within(client: SyncPrefectClient, flow_run_id: UUID, *, is_deployed: bool) -> list[FlowRun]:
+    """Runs that a run started and that have not ended: flows in its own process, or steps that a worker runs."""
+    kinds = [StateType.RUNNING, StateType.PENDING, *([StateType.SCHEDULED] if is_deployed else [])]
+    return client.read_flow_runs(
         flow_run_filter=FlowRunFilter(
             parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[flow_run_id]),
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])),
-            deployment_id=FlowRunFilterDeploymentId(is_null_=True),
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=kinds)),
+            deployment_id=FlowRunFilterDeploymentId(is_null_=not is_deployed),
         )
     )
-    for run in within:
-        client.set_flow_run_state(run.id, Crashed(message=_KILLED))

@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fcntl import LOCK_EX, LOCK_NB, flock
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 import httpx
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 
 from flows.guard import Failure, ZoneFailed
 from flows.server.children import end, end_leftovers, environment, start
@@ -87,14 +88,14 @@ def serve(
         end_leftovers(layout)
         login = make_login(layout)
         server, workers = parts_of(layout, port, schedules, secrets, database, login)
-        os.environ |= {"PREFECT_API_URL": api, "PREFECT_API_AUTH_STRING": login}
         _must_be_free(port)
         try:
             server.start()
             _wait_for(server, api, stopping)
             if not stopping:
                 say(f"Serving {layout.data} at http://127.0.0.1:{port} (log in with what {layout.login} holds)")
-                _look_after(layout, server, workers, stopping, say)
+                with SyncPrefectClient(api, auth_string=login) as client:
+                    _look_after(layout, client, server, workers, stopping, say)
         finally:
             for part in (*workers, server):
                 if part.process:
@@ -145,29 +146,33 @@ def make_login(layout: Layout) -> str:
 
 
 def _look_after(
-    layout: Layout, server: Part, workers: list[Part], stopping: list[int], say: Callable[[str], None]
+    layout: Layout,
+    client: SyncPrefectClient,
+    server: Part,
+    workers: list[Part],
+    stopping: list[int],
+    say: Callable[[str], None],
 ) -> None:
     """Keep the parts at work, continue killed runs and follow the stewards' decisions, until asked to stop."""
     given_up: set[UUID] = set()
-    with get_client(sync_client=True) as client:
-        while not stopping:
-            if server.has_died():
-                say("The API ended and is started again.")
-                server.start()
-                _wait_for(server, str(client.api_url).rstrip("/"), stopping)
-            for part in workers:
-                fresh = part.process is None
-                if fresh:
-                    _quietly(lambda part=part: skip_missed(client, part.name))
-                if fresh or part.has_died():
-                    if not fresh:
-                        say(f"The worker of {part.name} ended and is started again.")
-                    _start_worker(layout, client, part, given_up)
-            _tend(layout, client, given_up)
-            for _ in range(LOOK_SECONDS * 5):
-                if stopping or any(part.process and part.process.poll() is not None for part in (server, *workers)):
-                    break
-                time.sleep(0.2)
+    while not stopping:
+        if server.has_died():
+            say("The API ended and is started again.")
+            server.start()
+            _wait_for(server, str(client.api_url).rstrip("/"), stopping)
+        for part in workers:
+            fresh = part.process is None
+            if fresh:
+                _quietly(partial(skip_missed, client, part.name))
+            if fresh or part.has_died():
+                if not fresh:
+                    say(f"The worker of {part.name} ended and is started again.")
+                _start_worker(layout, client, part, given_up)
+        _tend(layout, client, given_up)
+        for _ in range(LOOK_SECONDS * 5):
+            if stopping or any(part.process and part.process.poll() is not None for part in (server, *workers)):
+                break
+            time.sleep(0.2)
 
 
 def _start_worker(layout: Layout, client: SyncPrefectClient, part: Part, given_up: set[UUID]) -> None:
@@ -189,8 +194,8 @@ def _start_worker(layout: Layout, client: SyncPrefectClient, part: Part, given_u
 
 def _tend(layout: Layout, client: SyncPrefectClient, given_up: set[UUID]) -> None:
     for zone in ZONES:
-        _quietly(lambda zone=zone: continue_killed(client, zone, given_up, none_at_work=False))
-    _quietly(lambda: follow_decisions(client, layout))
+        _quietly(partial(continue_killed, client, zone, given_up, none_at_work=False))
+    _quietly(partial(follow_decisions, client, layout))
 
 
 def _quietly(work: Callable[[], object]) -> None:

@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flows import audit
-from flows.candidates import built, last_release
-from flows.review import state_of
-from flows.room import read_manifest
+from flows.room.candidates import built, last_release, state_of
 from flows.settings import Layout, api_at_work
 from flows.storage import Snapshot, has_snapshot, read_snapshot
 from schemas.errors import Refusal
@@ -92,7 +90,7 @@ def _candidates(layout: Layout) -> dict[str, str]:
     for folder in _folders(layout.candidates):
         if not folder.name.startswith("."):
             try:
-                states[folder.name] = state_of(layout, folder, read_manifest(folder))
+                states[folder.name] = state_of(layout, folder)
             except Refusal as refusal:
                 states[folder.name] = f"cannot be decided on: {refusal.rule}"
             except (OSError, ValueError):

@@ -1,7 +1,7 @@
 """Asking the server for a run from the command line."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 
@@ -9,7 +9,6 @@ import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.settings import PREFECT_API_URL
 
 from flows.guard import ZoneFailed
 from flows.server.deployments import DEPLOYMENT, reason_of
@@ -19,26 +18,25 @@ START_SECONDS = 60
 """How long a flow is waited for that the server does not have yet."""
 
 
-def trigger(flow: str, parameters: Mapping[str, Any], *, wait: bool) -> str:
-    """Ask for a run of a flow; returns what came of it, for a terminal.
+def trigger(flow: str, parameters: Mapping[str, Any], *, wait: bool, say: Callable[[str], None]) -> None:
+    """Ask for a run of a flow and say what came of it.
 
-    Raises UsageRefused where no server is at work or it refuses the parameters; ZoneFailed where the run was waited
-    for and did not succeed.
+    Raises UsageRefused where the server refuses the parameters, ZoneFailed where the run was waited for and did not
+    succeed.
     """
-    if not PREFECT_API_URL.value():
-        raise UsageRefused("no server is at work in this data folder", "Start one: caregap serve")
     given = {name: value.isoformat() if isinstance(value, date) else value for name, value in parameters.items()}
     with get_client(sync_client=True) as client:
         asked = _ask(client, flow, given)
         page = f"{str(client.api_url).rstrip('/').removesuffix('/api')}/runs/flow-run/{asked.id}"
         if not wait:
-            return f"Asked for {flow}: {asked.name}\n{page}"
+            say(f"Asked for {flow}: {asked.name}\n{page}")
+            return
         while asked.state is None or not (asked.state.is_final() or asked.state.is_paused()):
             time.sleep(1)
             asked = client.read_flow_run(asked.id)
+    say(f"{flow}: {asked.state.name}. {asked.state.message or ''}".rstrip() + f"\n{page}")
     if not asked.state.is_completed():
         raise ZoneFailed(1)
-    return f"{flow}: {asked.state.name}. {asked.state.message or ''}".rstrip() + f"\n{page}"
 
 
 def _ask(client: SyncPrefectClient, flow: str, given: Mapping[str, Any]) -> FlowRun:

@@ -1,17 +1,15 @@
 """Decisions that a run waits for: a waiting run holds no process, survives a restart, and goes on when it is made.
 
-Stewards decide by signing (flows/room.py), never here. For each candidate that waits, the server keeps one paused run
-of `publish`; it is started when the signatures are there, and cancelled when the candidate is rejected or returned.
+Stewards decide by signing (flows/room), never here. For each candidate that waits, the server keeps one paused run of
+`publish`; it is started when the signatures are there, and cancelled when the candidate is rejected or returned.
 """
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName, FlowFilter, FlowFilterName
-from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.states import Cancelled, Paused, Scheduled, State
+from prefect.client.schemas.objects import FlowRun, State, StateDetails, StateType
+from prefect.states import Cancelled, Paused, Scheduled
 
-from flows.candidates import built
-from flows.review import state_of
-from flows.room import read_decisions, read_manifest
+from flows.room.candidates import built, read_decisions, state_of
 from flows.settings import Layout
 from schemas.errors import Refusal
 
@@ -40,7 +38,9 @@ def follow_decisions(client: SyncPrefectClient, layout: Layout) -> None:
 
 
 def _waiting(message: str) -> State[None]:
-    state: State[None] = Paused(message=message)
+    # Whoever cancels it is told that it has no process: without that, Prefect would wait for one to end.
+    details = StateDetails(pause_reschedule=True)
+    state: State[None] = Paused(message=message, state_details=details)
     return state.model_copy(update={"name": WAITS})
 
 
@@ -48,7 +48,7 @@ def _state(layout: Layout, name: str) -> str:
     """Where the decision on a candidate stands. One of nobody's data waits too, until somebody wants it published."""
     folder = layout.candidates / name
     try:
-        state = state_of(layout, folder, read_manifest(folder))
+        state = state_of(layout, folder)
     except (Refusal, OSError, ValueError):
         return "waits for decisions that can be read"
     return "waits for a decision" if state == "ready to publish" and not read_decisions(folder) else state

@@ -70,7 +70,7 @@ def funnel(figures: pl.DataFrame, areas: pl.DataFrame, language: str, descriptio
     names = area_names(areas, language)
     rows = _whole(figures).filter((pl.col("level") == DISTRICT) & pl.col("rate").is_not_null())
     city = _whole(figures).filter(pl.col("area_code") == TOTAL)["rate"]
-    largest = int(rows["eligible"].max() or 1) if len(city) and city[0] is not None else 0  # type: ignore[call-overload]
+    largest = max(rows["eligible"].to_list(), default=0) or 1 if len(city) and city[0] is not None else 0
     sizes = sorted({max(1, round(largest * 1.05 * step / 200)) for step in range(1, 201)}) if largest else []
     limits = pl.DataFrame({"eligible": sizes}, schema={"eligible": pl.Int64})
     for name, z in (("95 %", Z_95), ("99.8 %", Z_998)):

@@ -1,13 +1,13 @@
 """Figures of one indicator in one form, whether they are counts not yet protected or those of a release."""
 
-import os
 from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
 
 import polars as pl
 
-from flows.settings import QUIET, Layout, prepare
+from flows.room.acts import verify
+from flows.settings import Layout, prepare
 from schemas.areas import CITY, DISTRICT, MAJOR, UNKNOWN_AREA, load_areas
 from schemas.errors import UsageRefused
 from schemas.labels import load_labels
@@ -105,13 +105,12 @@ def compared(earlier: pl.DataFrame, later: pl.DataFrame) -> pl.DataFrame:
     `visible` says what became of the figures: shown, hidden, newly hidden, newly shown, or changed (of one date).
     """
     keys = [name for name in KEYS if name != "as_of"]
-    far_enough = (later["as_of"].max() - earlier["as_of"].max()).days >= LOOK_BACK_DAYS  # type: ignore[operator]
-    same_date = later["as_of"].max() == earlier["as_of"].max()
+    then, now = max(earlier["as_of"].to_list()), max(later["as_of"].to_list())
     before = earlier.select(*keys, before="rate", gap_before="gap", eligible_before="eligible")
     both = later.select(*keys, "level", "gap", "eligible", now="rate").join(
         before, on=keys, how="inner", maintain_order="left"
     )
-    counts = [pl.col(name) for name in ("gap", "eligible", "gap_before", "eligible_before")]
+    counts = (pl.col("gap"), pl.col("eligible"), pl.col("gap_before"), pl.col("eligible_before"))
     change, low, high = change_interval(*counts, z=Z_95)
     hidden = pl.any_horizontal(pl.col("gap", "eligible").is_null())
     was_hidden = pl.any_horizontal(pl.col("gap_before", "eligible_before").is_null())
@@ -120,10 +119,10 @@ def compared(earlier: pl.DataFrame, later: pl.DataFrame) -> pl.DataFrame:
         pl.when(hidden & was_hidden).then(pl.lit("hidden"))
         .when(hidden).then(pl.lit("newly hidden"))
         .when(was_hidden).then(pl.lit("newly shown"))
-        .when(pl.lit(same_date) & moved).then(pl.lit("changed"))
+        .when(pl.lit(then == now) & moved).then(pl.lit("changed"))
         .otherwise(pl.lit("shown"))
     )  # fmt: skip
-    none = pl.lit(None, pl.Float64)
+    none, far_enough = pl.lit(None, pl.Float64), (now - then).days >= LOOK_BACK_DAYS
     return both.with_columns(
         change=change, low=low if far_enough else none, high=high if far_enough else none, visible=visible
     ).select(*keys, "level", "before", "now", "change", "low", "high", "visible")
@@ -232,9 +231,6 @@ def sentence(figures: pl.DataFrame, names: Mapping[str, str]) -> str:
 
 def verified(release: Path) -> str:
     """What `caregap verify` finds of a release. Raises ApprovalMissing where a byte or a signature is wrong."""
-    os.environ.update(QUIET)
-    from flows.room import verify  # loads Prefect, which reads the environment
-
     return verify(release)
 
 

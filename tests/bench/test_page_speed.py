@@ -1,6 +1,5 @@
 """First paint of the heaviest pages in a real browser on loopback, against the 0.2 s that readers are promised."""
 
-import shutil
 import statistics
 import threading
 from pathlib import Path
@@ -11,6 +10,7 @@ from playwright.sync_api import sync_playwright
 from flows.view import address_of, serve
 from schemas.areas import load_areas
 from schemas.indicators import load_indicators
+from tests.conftest import chromium
 from tests.release.page_cases import RELEASE, protected_table
 from transforms.release.site.pages import render_site
 
@@ -21,9 +21,7 @@ PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
 
 @pytest.mark.bench
 def test_first_paint_and_weight(tmp_path: Path) -> None:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no Chromium is installed")
+    program = chromium()
     indicators = list(load_indicators().values())
     table = protected_table(load_areas(), [one.id for one in indicators])
     files = render_site(table, load_areas(), indicators, RELEASE)
@@ -34,7 +32,7 @@ def test_first_paint_and_weight(tmp_path: Path) -> None:
     heaviest = max((name for name in files if "fi/indicators" in name), key=lambda name: len(files[name]))
     with serve(tmp_path, 0) as server, sync_playwright() as playwright:
         threading.Thread(target=server.serve_forever, args=(0.02,)).start()
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         for pattern in PAGES:
             name = heaviest if "{}" in pattern else pattern
             seconds = []

@@ -1,6 +1,5 @@
 """A keyring in a PKCS#11 token, tried on SoftHSM2."""
 
-import importlib.util
 import json
 import os
 import shutil
@@ -11,23 +10,12 @@ from typing import Any
 import pytest
 
 from schemas.errors import KeyUnavailable
+from tests.conftest import needs
 from transforms.controller import keys, token
 from transforms.controller.token import Place
 
 MODULES = [Path("/usr/lib/softhsm/libsofthsm2.so"), Path("/usr/lib64/pkcs11/libsofthsm2.so")]
 MODULE = next((path for path in MODULES if path.exists()), None)
-MISSING = [
-    what
-    for what, there in (
-        ("the PKCS#11 module of SoftHSM2 (softhsm2)", MODULE),
-        ("softhsm2-util", shutil.which("softhsm2-util")),
-        ("python-pkcs11", importlib.util.find_spec("pkcs11")),
-    )
-    if not there
-]
-needs_token = pytest.mark.skipif(
-    bool(MISSING) and os.environ.get("CI") != "true", reason=f"not installed: {', '.join(MISSING)}"
-)
 PIN, LABEL = "4711-4711", "controller"
 KEYRING = keys.Keyring("e1", {"e1": bytes(range(32))}, bytes(range(1, 33)))
 
@@ -35,6 +23,7 @@ KEYRING = keys.Keyring("e1", {"e1": bytes(range(32))}, bytes(range(1, 33)))
 @pytest.fixture(scope="session")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A token of this session. SoftHSM2 reads its configuration once a process."""
+    needs(MODULE and shutil.which("softhsm2-util"), "SoftHSM2", "softhsm2")
     folder = tmp_path_factory.mktemp("softhsm")
     (folder / "tokens").mkdir()
     configuration = folder / "softhsm2.conf"
@@ -66,14 +55,12 @@ def keys_in(place: Place) -> set[str]:
         return {found[pkcs11.Attribute.ID].hex() for found in objects}
 
 
-@needs_token
 def test_a_keyring_opens_with_the_token_and_its_pin(keyring_file: Path) -> None:
     assert keys.load(keyring_file, PIN) == KEYRING
     assert keys.is_in_token(keyring_file)
     assert keyring_file.stat().st_mode & 0o777 == 0o600
 
 
-@needs_token
 def test_the_token_s_key_can_not_be_read_and_the_file_holds_no_key(place: Place, keyring_file: Path) -> None:
     seal = seal_of(keyring_file)
     opened = token.unwrap(seal, PIN)
@@ -88,7 +75,6 @@ def test_the_token_s_key_can_not_be_read_and_the_file_holds_no_key(place: Place,
     assert opened.hex() not in keyring_file.read_text()
 
 
-@needs_token
 @pytest.mark.parametrize("pin", ["4711-4712", "1", ""])
 def test_a_wrong_pin_is_refused(pin: str, keyring_file: Path) -> None:
     before = keyring_file.read_bytes()
@@ -98,7 +84,6 @@ def test_a_wrong_pin_is_refused(pin: str, keyring_file: Path) -> None:
     assert keys.load(keyring_file, PIN) == KEYRING
 
 
-@needs_token
 def test_a_missing_token_is_refused_and_nothing_is_written(place: Place, tmp_path: Path) -> None:
     path = tmp_path / "keyring.json"
     before = keys_in(place)
@@ -108,7 +93,6 @@ def test_a_missing_token_is_refused_and_nothing_is_written(place: Place, tmp_pat
     assert keys_in(place) == before
 
 
-@needs_token
 @pytest.mark.parametrize("part", ["token", "ring", "key", "wrapped", "module", "name"])
 def test_a_changed_seal_is_refused(part: str, keyring_file: Path) -> None:
     content = json.loads(keyring_file.read_text())
@@ -119,7 +103,6 @@ def test_a_changed_seal_is_refused(part: str, keyring_file: Path) -> None:
         keys.load(keyring_file, PIN)
 
 
-@needs_token
 def test_a_wrapped_key_that_was_changed_is_refused(keyring_file: Path) -> None:
     content = json.loads(keyring_file.read_text())
     wrapped = content["header"]["seal"]["wrapped"]
@@ -129,7 +112,6 @@ def test_a_wrapped_key_that_was_changed_is_refused(keyring_file: Path) -> None:
         keys.load(keyring_file, PIN)
 
 
-@needs_token
 @pytest.mark.parametrize("step", ["open", "fsync", "link"])
 def test_a_keyring_that_cannot_be_written_leaves_no_key_in_the_token(
     step: str, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -147,7 +129,6 @@ def test_a_keyring_that_cannot_be_written_leaves_no_key_in_the_token(
     assert keys_in(place) == before
 
 
-@needs_token
 def test_an_older_copy_of_a_changed_keyring_opens_no_more(place: Place, keyring_file: Path) -> None:
     copy, seal = keyring_file.read_bytes(), seal_of(keyring_file)
     killed = token.new_seal(place, PIN, seal)  # a run that was killed before it wrote the file
@@ -159,7 +140,6 @@ def test_an_older_copy_of_a_changed_keyring_opens_no_more(place: Place, keyring_
         keys.load(keyring_file, PIN)
 
 
-@needs_token
 def test_two_keyrings_share_a_token(place: Place, keyring_file: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.json"
     keys.save(KEYRING.with_pending(), other, PIN, place=place)
@@ -168,7 +148,6 @@ def test_two_keyrings_share_a_token(place: Place, keyring_file: Path, tmp_path: 
 
 
 def test_a_module_that_is_not_there_or_that_others_can_change_is_refused(tmp_path: Path) -> None:
-    pytest.importorskip("pkcs11")
     module = tmp_path / "module.so"
     for name in (str(module), "module.so"):
         with pytest.raises(KeyUnavailable, match="is not there"):

@@ -38,6 +38,8 @@ def clean_environment() -> dict[str, str]:
 
 
 def start(program: list[str], *arguments: object, data: Path, timeout: int = 240, **environment: str) -> Outcome:
+    if "PREFECT_API_URL" in environment:
+        environment["PREFECT_API_AUTH_STRING"] = os.environ["PREFECT_API_AUTH_STRING"]
     done = subprocess.run(
         [sys.executable, *program, *map(str, arguments), "--data", str(data)],
         cwd=ROOT,
@@ -57,8 +59,8 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = tmp_path_factory.mktemp("prefect")
     code = (
         "import sys; from pathlib import Path; from flows.settings import Layout, prepare; "
-        f"prepare(Layout(Path({str(home)!r}))); from flows.zone import shared_api; print(shared_api(), flush=True); "
-        "sys.stdin.read()"
+        f"prepare(Layout(Path({str(home)!r}))); from flows import api; print(api.begin(), flush=True); api.ready(); "
+        "import os; print(os.environ['PREFECT_API_AUTH_STRING'], flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code],
@@ -72,6 +74,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         assert server.stdin is not None
         address = server.stdout.readline().strip()
         os.environ["PREFECT_API_URL"] = address
+        os.environ["PREFECT_API_AUTH_STRING"] = server.stdout.readline().strip()
         yield address
         server.stdin.close()
 
@@ -159,7 +162,7 @@ def stewards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]
 
     The first one's key is the one at hand.
     """
-    from flows.signing import create
+    from flows.room.signing import create
     from schemas import policy
 
     text, keys = policy.POLICY_FILE.read_text("utf-8"), {}

@@ -17,8 +17,8 @@ import httpx
 
 from tests.flows.conftest import ROOT, clean_environment
 
-DEADLY = '''"""Ends a process where a test wants it ended: once at each place that the file beside this one names."""
-import importlib.machinery, json, os, signal, sys
+DEADLY = '''"""Ends or holds a process where a test wants it: once at each place that the file beside this one names."""
+import importlib.machinery, json, os, signal, sys, time
 from pathlib import Path
 
 FILE = Path(__file__).with_name("deadly.json")
@@ -45,6 +45,8 @@ def dying(name, function, real):
         if [name, function] in places and "flow" in sys.argv:
             places.remove([name, function])
             FILE.write_text(json.dumps(places))
+            while HELD:
+                time.sleep(1)
             os.kill(os.getpid(), signal.SIGKILL)
         return real(*arguments, **named)
     return call
@@ -53,11 +55,13 @@ sys.meta_path.insert(0, Finder)
 '''
 
 
-def interfere(folder: Path, policy: Path | None = None, places: list[tuple[str, str]] | None = None) -> str:
-    """A folder for PYTHONPATH with which a server's processes read another policy and die at places; its path."""
+def interfere(
+    folder: Path, policy: Path | None = None, places: list[tuple[str, str]] | None = None, *, held: bool = False
+) -> str:
+    """A folder for PYTHONPATH with which a server's processes read another policy and die, or stay, at places."""
     folder.mkdir(exist_ok=True)
     (folder / "deadly.json").write_text(json.dumps(places or []))
-    (folder / "sitecustomize.py").write_text(f"POLICY = {str(policy) if policy else ''!r}\n{DEADLY}")
+    (folder / "sitecustomize.py").write_text(f"POLICY, HELD = {str(policy) if policy else ''!r}, {held}\n{DEADLY}")
     return f"{folder}{os.pathsep}{ROOT}"
 
 
@@ -100,6 +104,11 @@ class Running:
         """Wait until a run has ended for good; a killed one goes on."""
         until(lambda: self.run(run_id)["state_type"] in ("COMPLETED", "FAILED", "CANCELLED"), seconds)
         return self.run(run_id)
+
+    def cancel(self, run_id: str) -> None:
+        """As the pages do. A run without a process is cancelled at once, which the API calls a rejection."""
+        answer = self.ask(f"flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}})
+        assert answer.json()["state"]["type"] in ("CANCELLING", "CANCELLED"), answer.text
 
     def artifacts(self, key: str) -> list[str]:
         found = self.ask("artifacts/filter", {"sort": "CREATED_DESC"}).json()

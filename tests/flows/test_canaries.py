@@ -10,19 +10,53 @@ import polars as pl
 import pytest
 
 from tests.flows.conftest import AS_OF, ROOT, clean_environment
+from tests.flows.server import serving
 from tests.flows.test_leaks import IDENTIFYING, canaries, found_in, sample
 
-DRIVER = '''
+SABOTAGE = '''
+def sabotage(zone, told, is_chosen, failed):
+    """Have every task that is chosen fail on identifiers, and tell which did; nothing is tried again."""
+    from functools import wraps
+    import polars as pl
+
+    real = zone.zone_task
+    def zone_task(name, again_after=()):
+        def decorate(function):
+            @wraps(function)
+            def failing(*args, **kwargs):
+                if not is_chosen(function.__module__, name):
+                    return function(*args, **kwargs)
+                if function.__module__ != "flows.run":  # the others after their work, with what it left
+                    function(*args, **kwargs)
+                failed(name)
+                try:
+                    pl.Series(told).cast(pl.Int64)
+                except Exception as error:
+                    error.add_note(" ".join(told))
+                    raise ExceptionGroup(" ".join(told), [error, KeyError(told[0]), ValueError(told)]) from error
+            made = real(name)(failing)
+            modules[name] = function.__module__
+            return made
+        return decorate
+
+    zone.zone_task = zone_task
+    modules = {}
+    return modules
+'''
+DRIVER = (
+    f'''
 """Runs the whole way once for every task, which then fails on what stands in `told`; in the end without a failure."""
+{SABOTAGE}
+'''
+    + '''
 import importlib, io, json, sys
 from contextlib import redirect_stderr, redirect_stdout
-from functools import wraps
 from pathlib import Path
 
 machine, told = Path(sys.argv[1]), json.loads(sys.argv[4])
 feed, as_of, is_guarded = sys.argv[2], sys.argv[3], sys.argv[5]
 data = machine / "data"
-modules, chosen, failed = {}, None, []
+chosen, failed = None, []
 COMMANDS = {
     "flows.controller": ["ingest", "--source", "feed:" + feed], "flows.analysis": ["analyse"],
     "flows.release": ["release", "--publish-generated"], "flows.run": ["run", "--source", "feed:" + feed],
@@ -37,39 +71,16 @@ def go(words):
     said.extend((out.getvalue(), err.getvalue()))
     return code
 
-def sabotage(zone):
-    import polars as pl
-
-    real = zone.zone_task
-    if is_guarded == "unguarded":
-        zone.guarded = lambda function: function
-
-    def zone_task(name, **again):  # nothing is tried again
-        def decorate(function):
-            modules[name] = function.__module__
-            @wraps(function)
-            def failing(*args, **kwargs):
-                if name != chosen:
-                    return function(*args, **kwargs)
-                if function.__module__ != "flows.run":  # the others after their work, with what it left
-                    function(*args, **kwargs)
-                failed.append(name)
-                try:
-                    pl.Series(told).cast(pl.Int64)
-                except Exception as error:
-                    error.add_note(" ".join(told))
-                    raise ExceptionGroup(" ".join(told), [error, KeyError(told[0]), ValueError(told)]) from error
-            return real(name)(failing)
-        return decorate
-
-    zone.zone_task = zone_task
-
 def main():
     global chosen, cli
     from flows.settings import Layout, prepare
     prepare(Layout(data))
+    from flows import api
+    api.begin()
     from flows import cli, zone
-    sabotage(zone)
+    if is_guarded == "unguarded":
+        zone.guarded = lambda function: function
+    modules = sabotage(zone, told, lambda module, name: name == chosen, failed.append)
     for module, words in COMMANDS.items():
         own = importlib.import_module(module)
         if module == "flows.run":
@@ -99,13 +110,45 @@ if __name__ == "__main__":  # protecting starts processes, which read this file 
     cli.sys.argv = ["caregap", "indicators", "list"]
     cli.main()  # ends as a command ends: after the last log lines are delivered
 '''
+)
 
 
-def tasks() -> set[str]:
-    """The names of every task of the four flows, as the code has them."""
-    files = (ROOT / "flows" / f"{name}.py" for name in ("controller", "analysis", "release", "run"))
-    found = (re.findall(r'@zone_task\("([^"]+)"', path.read_text("utf-8")) for path in files)
-    return {name for names in found for name in names}
+SERVED = """
+import importlib.machinery, json, sys
+from pathlib import Path
+
+TOLD, HERE = FILLED_IN
+
+class Finder(importlib.machinery.PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        spec = super().find_spec(name, path, target) if name == "flows.zone" else None
+        if spec is not None:
+            execute = spec.loader.exec_module
+            def exec_module(module):
+                execute(module)
+                sabotage(module, TOLD, is_chosen, failed)
+            spec.loader.exec_module = exec_module
+        return spec
+
+def is_chosen(module, name):
+    return module.startswith("flows.server") and name == Path(HERE, "chosen").read_text()
+
+def failed(name):
+    with Path(HERE, "failed").open("a") as file:
+        file.write(name + "\\n")
+    print(TOLD)
+
+if "flow" in sys.argv:
+    sys.meta_path.insert(0, Finder)
+"""
+"""As sitecustomize in a server's processes: the chosen task of a served flow fails."""
+
+
+def tasks(folder: str) -> dict[str, str]:
+    """The names of every task of a folder's flows, as the code has them, and the file of each."""
+    files = (ROOT / folder).glob("*.py")
+    return {name: path.stem for path in files for name in re.findall(r'@zone_task\("([^"]+)"', path.read_text("utf-8"))}
 
 
 def planted(feed: Path) -> list[str]:
@@ -147,7 +190,7 @@ def drive(feed: Path, folder: Path, guarded: str) -> tuple[Path, set[str]]:
 def test_with_every_task_failing_in_turn_no_identifier_is_left_anywhere(feed: Path, tmp_path: Path) -> None:
     machine, told = drive(feed, tmp_path, "guarded")
     ended = json.loads((machine / "outbox" / "failed.json").read_text())
-    assert set(ended) == tasks() >= {"check quality", "controller zone"}
+    assert set(ended) == set(tasks("flows")) >= {"check quality", "controller zone"}
     there = {path.relative_to(machine).parts[0] for path in machine.rglob("*") if path.is_file()}
     assert {"data", "outbox", "terminal.txt"} <= there
     assert (machine / "data" / "prefect" / "prefect.db").stat().st_size > 100_000
@@ -160,3 +203,32 @@ def test_with_every_task_failing_in_turn_no_identifier_is_left_anywhere(feed: Pa
 def test_without_the_guard_the_search_finds_them_in_the_orchestrators_database(feed: Path, tmp_path: Path) -> None:
     machine, told = drive(feed, tmp_path, "unguarded")
     assert any(name.startswith("prefect/") for name in found_in(machine / "data", told))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_with_every_served_task_failing_in_turn_no_identifier_is_left_anywhere(feed: Path, tmp_path: Path) -> None:
+    machine, site, told = tmp_path / "machine", tmp_path / "site", planted(feed)
+    for folder in (site, machine / "home", machine / "tmp"):
+        folder.mkdir(parents=True)
+    (site / "sitecustomize.py").write_text(SABOTAGE + SERVED.replace("FILLED_IN", repr((told, str(site)))))
+    environment = {"HOME": str(machine / "home"), "TMPDIR": str(machine / "tmp"), "PYTHONPATH": f"{site}:{ROOT}"}
+    with serving(machine / "data", "--source", f"feed:{feed}", **environment) as server:
+        for task, flow in (("load", "ingest"), ("count", "analyse"), ("build a candidate", "release")):
+            for chosen, ends in ((task, "FAILED"), ("", "COMPLETED")):
+                (site / "chosen").write_text(chosen)
+                ordered = server.order(flow, as_of=AS_OF)
+                assert ordered.status_code == 201, ordered.text
+                ended = server.wait(ordered.json()["id"])
+                assert ended["state_type"] == ends, ended["state"]
+                assert not set(told) & set(json.dumps(ended).split('"'))
+        assert server.stop() == 0
+        assert server.process.stdout is not None
+        (machine / "terminal.txt").write_text(server.process.stdout.read())
+    assert (
+        (site / "failed").read_text().splitlines()
+        == list(tasks("flows/server"))
+        == ["load", "count", "build a candidate"]
+    )
+    assert list((machine / "data" / "release" / "published").glob("*/table.csv"))
+    assert found_in(machine, set(told) | sample(canaries(feed), 1000)) == set()

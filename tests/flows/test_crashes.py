@@ -89,7 +89,7 @@ def test_a_killed_load_leaves_the_last_good_lake_and_the_next_succeeds(
     [
         ("analyse", "flows.analysis", "replace_folder"),
         ("release", "flows.release", "build_candidate"),
-        ("release", "flows.room", "publish"),
+        ("release", "flows.room.acts", "publish"),
     ],
 )
 def test_a_killed_analysis_or_release_leaves_what_was_there(

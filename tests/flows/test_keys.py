@@ -19,7 +19,7 @@ from schemas.areas import load_areas
 from schemas.errors import BoundaryRefused, KeyUnavailable, SourceRefused, UsageRefused
 from schemas.tables import TABLES
 from tests.controller.people import diagnoses, persons
-from tests.controller.test_token import MODULE, PIN, needs_token, place  # noqa: F401 - a fixture
+from tests.controller.test_token import MODULE, PIN, place  # noqa: F401 - a fixture
 from tests.flows.conftest import AS_OF, Caregap
 from transforms.controller import keys
 from transforms.controller.keys import Keyring
@@ -293,7 +293,6 @@ def test_the_wrong_passphrase_a_loose_mode_and_a_changed_file_are_refused_with_1
     assert SECRET not in capsys.readouterr().err
 
 
-@needs_token
 def test_a_keyring_in_a_token_is_created_rotated_and_destroyed(
     place: Place,  # noqa: F811 - the fixture
     tmp_path: Path,

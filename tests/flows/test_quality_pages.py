@@ -14,11 +14,10 @@ from flows import audit, quality
 from flows.settings import Layout
 from schemas import policy
 from schemas.labels import LANGUAGES
+from tests.conftest import chromium
 from tests.flows.conftest import AS_OF, Caregap
 from tests.flows.test_leaks import found_in
 from tests.flows.test_refusals import lose_the_persons, spoil_many_rows, write_feed
-
-CHROMIUM = Path("/usr/bin/chromium")
 
 
 def runs(data: Path) -> list[dict[str, object]]:
@@ -128,10 +127,10 @@ def problems(browser: Browser, path: Path, width: int, media: str) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not CHROMIUM.exists(), reason="there is no Chromium")
 def test_pages_are_accessible_in_every_language_on_phone_desktop_and_paper(
     data: Path, tmp_path: Path, caregap: Caregap
 ) -> None:
+    program = chromium()
     spoilt = write_feed(tmp_path / "spoilt")
     spoil_many_rows(spoilt)
     feeds = [write_feed(tmp_path / "small"), spoilt]
@@ -141,7 +140,7 @@ def test_pages_are_accessible_in_every_language_on_phone_desktop_and_paper(
     assert len(folders) == 4
     found = {}
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM))
+        browser = playwright.chromium.launch(executable_path=program)
         for folder in folders:
             for language in LANGUAGES:
                 path = folder / page_name(language)

@@ -209,7 +209,7 @@ def test_what_is_rejected_or_returned_stays_so(action: str, built: Path, caregap
 
 
 def test_two_decisions_at_once_are_one_after_the_other(built: Path, stewards: Keys) -> None:
-    from flows.room import decide
+    from flows.room.acts import decide
     from schemas.errors import Refusal
 
     outcomes: list[str] = []

@@ -80,13 +80,13 @@ def test_a_release_that_does_not_know_of_another_of_the_date_is_not_published(da
 def test_a_release_that_was_remembered_and_not_yet_published_is_published_when_it_is_repeated(
     data: Path, caregap: Caregap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import flows.room
+    import flows.room.acts
 
     counts_of_somebody(data)
     assert caregap("release", "--as-of", AS_OF, data=data).code == 0
     words = ("approve", f"{AS_OF}-2", "--as", "Data Steward", "--reason", "checked")
     with monkeypatch.context() as broken:
-        broken.setattr(flows.room, "publish", lambda *_: (_ for _ in ()).throw(OSError("no space left")))
+        broken.setattr(flows.room.acts, "publish", lambda *_: (_ for _ in ()).throw(OSError("no space left")))
         assert caregap(*words, data=data).code == 1
     assert caregap(*words, data=data).code == 0
     assert (Layout(data).published / f"{AS_OF}-2").exists()

@@ -40,9 +40,9 @@ PLACES = {
     "release": [
         ("flows.release", "build_candidate"),
         ("flows.release", "manifest_digest"),
-        ("flows.room", "publish"),
+        ("flows.room.acts", "publish"),
     ],
-    "after publishing": [("flows.room", "approved_table"), ("flows.server.platform_flows", "Completed")],
+    "after publishing": [("flows.room.acts", "approved_table"), ("flows.server.platform_flows", "Completed")],
 }
 
 

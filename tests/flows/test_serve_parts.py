@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows import audit, outcome
-from flows.candidates import same_candidate
-from flows.room import publish_approved
+from flows.room.acts import publish_approved
+from flows.room.candidates import same_candidate
 from flows.server import children
 from flows.server.days import CITY, last_month_end, today
 from flows.server.serve import make_login, parts_of
@@ -308,7 +308,7 @@ def test_counts_that_have_a_candidate_get_no_second_one(data: Path) -> None:
 def test_what_waits_is_not_published_and_what_is_approved_is_published_once(
     waiting: Path, caregap: Caregap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import flows.room
+    import flows.room.acts
 
     layout = Layout(waiting)
     with pytest.raises(ApprovalMissing, match="waits for"):
@@ -319,7 +319,7 @@ def test_what_waits_is_not_published_and_what_is_approved_is_published_once(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(flows.room, "publish", killed)
+        patch.setattr(flows.room.acts, "publish", killed)
         words = ("approve", CANDIDATE, "--as", "Data Steward", "--reason", "checked")
         assert caregap(*words, data=waiting).code == 130
     assert "ready to publish" in status(layout)
@@ -337,7 +337,7 @@ def test_who_sends_back_gets_another(waiting: Path, caregap: Caregap) -> None:
     with pytest.MonkeyPatch.context() as patch:
         built_under = json.loads(path.read_text())["inputs"]["release_policy_version"]
         policy = load_policy()
-        patch.setattr("flows.candidates.load_policy", lambda: replace(policy, version=built_under))
+        patch.setattr("flows.room.candidates.load_policy", lambda: replace(policy, version=built_under))
         assert same_candidate(layout, day, 1) == CANDIDATE
         words = ("return", CANDIDATE, "--as", "Data Steward", "--reason", "look again")
         assert caregap(*words, data=waiting).code == 0

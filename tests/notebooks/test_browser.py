@@ -1,6 +1,5 @@
 """A notebook in a browser: nothing is asked of any other host, and nothing of what it showed stays on the disk."""
 
-import os
 import shutil
 import socket
 import subprocess
@@ -12,13 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import chromium
 from tests.flows.conftest import ROOT, clean_environment
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None and "CAREGAP_CI" not in os.environ, reason="there is no Chromium"),
-]
+pytestmark = pytest.mark.slow
 # Whatever the server's process were to ask of another host ends here, and is told.
 ALONE = """
 import socket, sys
@@ -67,10 +63,10 @@ def served(mode: str, name: str, data: Path, home: Path, *arguments: str) -> Ite
 def test_counts_in_a_browser_ask_no_other_host_and_stay_nowhere(mode: str, data: Path, tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
 
-    reason = "looking at the screen"
+    program, reason = chromium(), "looking at the screen"
     words = ("--source", "counts", "--indicator", "diabetes_hba1c_missing", "--reason", reason)
     with served(mode, "explore", data, tmp_path, *words) as (address, log), sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = player.chromium.launch(executable_path=program, args=["--no-sandbox"])
         page = browser.new_page()
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))

@@ -1,7 +1,5 @@
 """The pages in a real browser: WCAG 2.2 AA by axe-core, keyboard, reflow, and that no other host is asked."""
 
-import os
-import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,10 +14,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from flows.view import address_of, serve
 from schemas.areas import load_areas
 from schemas.labels import LANGUAGES
+from tests.conftest import chromium
 from transforms.release.figures import derived_figures
 from transforms.release.site.pages import render_site
 
-CHROMIUM = shutil.which("chromium")
 AREAS = load_areas()
 IDS = ["CG01", "CG02"]
 KINDS = (
@@ -53,11 +51,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        assert "CAREGAP_CI" not in os.environ, "no Chromium is installed; .ci/run installs it"
-        pytest.skip("no Chromium is installed")
+    program = chromium()
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        found = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield found
         found.close()
 

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from tests.conftest import needs
+
 OWNER, OWNER_PASSWORD, READER_PASSWORD = "owner", "owner-Secret-1", "reader-Secret-2%/@"
 
 
-def programs() -> Path | None:
-    """The folder of the newest server's programs; None where none is installed."""
-    return max(Path("/usr/lib/postgresql").glob("*/bin/initdb"), default=Path("none")).parent if has_server() else None
-
-
-def has_server() -> bool:
-    return any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+def programs() -> Path:
+    """The folder of the newest server's programs."""
+    found = list(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    needs(found, "a PostgreSQL server", "postgresql")
+    return max(found).parent
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,6 @@ class Server:
 def running() -> Iterator[Server]:
     """Start a server and stop it again. As root it runs as the user postgres: initdb refuses root."""
     bin_folder = programs()
-    assert bin_folder is not None
     folder = Path(tempfile.mkdtemp(prefix="caregap-pg-", dir="/tmp"))
     as_user: list[str] = []
     if os.geteuid() == 0:

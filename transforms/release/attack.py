@@ -5,16 +5,15 @@ calls exactly recoverable has one possible value, and a cell that it does not ha
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from schemas.errors import DisclosureRefused
+from transforms.pool import pool
 from transforms.release.bounds import Bounds, ContradictionError, Marks, prove
 from transforms.release.members import told_to_members
 from transforms.release.published import Part, Release, Rules, checked, read_release, unsafe
@@ -122,8 +121,8 @@ def attack_releases(
     work = partial(_attack, tight=tight, present=present)
     order = sorted(range(len(groups)), key=lambda at: -sum(part.table["value"].null_count() for part in groups[at]))
     if processes > 1 and len(groups) > 1:
-        with ProcessPoolExecutor(min(processes, len(groups)), mp_context=get_context("spawn")) as pool:
-            found = list(pool.map(work, [groups[place] for place in order]))
+        with pool(min(processes, len(groups))) as workers:
+            found = list(workers.map(work, [groups[place] for place in order]))
     else:
         found = [work(groups[place]) for place in order]
     if bad := sum(each is None for each in found):

@@ -6,10 +6,8 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from schemas.errors import DisclosureRefused, UsageRefused
+from transforms.pool import pool
 from transforms.release import attack, perturb, published
 from transforms.release.harm import Outcome, costs_in_words, costs_of, figures_of, harm_of, outcome
 from transforms.release.ledger import Record, earlier_tables
@@ -224,8 +223,8 @@ def _suppress_all(
         (groups[place].cells, own, harm_of(groups[place], blocks, own)) for place, own in zip(order, costs, strict=True)
     ]
     if processes > 1 and len(groups) > 1:
-        with ProcessPoolExecutor(min(processes, len(groups)), mp_context=get_context("spawn")) as pool:
-            found = list(pool.map(work, jobs))
+        with pool(min(processes, len(groups))) as workers:
+            found = list(workers.map(work, jobs))
     else:
         found = [work(each) for each in jobs]
     answers = dict(zip(order, found, strict=True))

@@ -26,13 +26,11 @@ from transforms.release.downloads import FOLDER as DOWNLOADS
 from transforms.release.downloads import download_files
 from transforms.release.downloads.describe import download_resources
 from transforms.release.figures import DERIVED_FILE
+from transforms.release.names import CONFIDENTIAL, DECISIONS, LATEST, MANIFEST, PUBLIC
 from transforms.release.page import IndicatorText, Release
 from transforms.release.page_figures import COLUMNS, public_cells
 from transforms.release.site.pages import render_site
 
-MANIFEST, PUBLIC, CONFIDENTIAL, LATEST = "manifest.json", "public", "confidential", "latest"
-DECISIONS = "decisions.json"
-"""What stewards decided, signed: beside the manifest of a candidate, and of the release that came of it."""
 AS_OF = "as_of"
 """Column of a release's table: the date that a figure is of, as YYYY-MM-DD."""
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

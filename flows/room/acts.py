@@ -1,4 +1,4 @@
-"""The release room: stewards look at a candidate, decide and sign; what policy asks for is published for good."""
+"""What stewards do: they look at a candidate, decide and sign; what policy asks for is published for good."""
 
 import json
 import os
@@ -15,26 +15,27 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flows import audit
 from flows.history import population
 from flows.notices import announce
-from flows.release import manifest_digest
+from flows.room.candidates import (
+    approving,
+    candidate_folder,
+    lacking,
+    manifest_digest,
+    read_decisions,
+    read_manifest,
+    signatures_missing,
+)
+from flows.room.signing import load_key
 from flows.settings import Layout
-from flows.signing import load_key
 from flows.storage import replace_bytes
 from schemas.errors import ApprovalMissing, DisclosureRefused, PolicyRefused, UsageRefused
 from schemas.policy import load_policy
-from schemas.stewards import Steward, missing
+from schemas.stewards import Steward
 from transforms.release import decisions
 from transforms.release.decisions import APPROVE, WITHDRAW, Decision
 from transforms.release.ledger import record, remember
+from transforms.release.names import DECISIONS, PUBLIC
 from transforms.release.protect import DECISIONS_FILE
-from transforms.release.publish import (
-    DECISIONS,
-    MANIFEST,
-    PUBLIC,
-    approved_table,
-    publish,
-    verify_release,
-    withdraw,
-)
+from transforms.release.publish import approved_table, publish, verify_release, withdraw
 from transforms.release.published import CERTIFICATE_FILE
 from transforms.release.site.addresses import FRONT_PAGE
 from transforms.release.tombstone import withdrawn_pages
@@ -46,7 +47,7 @@ def publish_generated(layout: Layout, candidate: str) -> Path:
     Raises ApprovalMissing where the data may be somebody's: then stewards decide.
     """
     folder = candidate_folder(layout, candidate)
-    if left := _lacking(read_manifest(folder), []):
+    if left := signatures_missing(read_manifest(folder), []):
         raise ApprovalMissing(
             f"candidate {candidate} waits for {left}", f"caregap approve {candidate} --as NAME --reason TEXT"
         )
@@ -92,20 +93,20 @@ def decide(layout: Layout, candidate: str, decision: str, name: str, reason: str
         digest, manifest = manifest_digest(folder), read_manifest(folder)
         _must_be_as_built(layout, candidate, digest)
         earlier = read_decisions(folder)
-        approving = _approving(earlier, manifest, digest)
+        signed = approving(earlier, manifest, digest)
         if ended := decisions.outcome(earlier):
             raise UsageRefused(f"the candidate is decided already: {ended}", "Build another: caregap release")
         if (layout.published / candidate).exists():
             raise UsageRefused("the release is published and final", f"To take it back: caregap withdraw {candidate}")
-        if decision != APPROVE or steward not in approving:
+        if decision != APPROVE or steward not in signed:
             new = decisions.decide(earlier, candidate, digest, decision, steward.name, reason, now, key)
             earlier = [*earlier, new]
-            approving = _approving(earlier, manifest, digest)
+            signed = approving(earlier, manifest, digest)
             _log(layout, decision, candidate, new)
             replace_bytes(folder / DECISIONS, decisions.to_json(earlier))
         if decision != APPROVE:
             return f"Recorded: {candidate} is decided: {decision}"
-        if left := _lacking(manifest, approving):
+        if left := signatures_missing(manifest, signed):
             return f"Recorded. {candidate} still waits for {left}"
         return f"Published: {_publish(layout, folder, earlier, by=steward.name)}"
 
@@ -119,10 +120,10 @@ def take_back(layout: Layout, release: str, name: str, reason: str, key_file: Pa
     with _locked(folder):
         manifest, digest, earlier = verify_release(folder) if _is_whole(folder) else _rest(folder)
         if decisions.outcome(earlier) != WITHDRAW:
-            _approving(earlier, manifest, digest)
+            approving(earlier, manifest, digest)
             new = decisions.decide(earlier, release, digest, WITHDRAW, steward.name, reason, now, key)
             earlier = [*earlier, new]
-            _approving(earlier, manifest, digest)
+            approving(earlier, manifest, digest)
             _log(layout, WITHDRAW, release, new)
         decided = datetime.fromisoformat(earlier[-1].statement.decided).date()
         withdraw(folder, decisions.to_json(earlier), withdrawn_pages(release, decided, manifest["sha256"]))
@@ -135,7 +136,7 @@ def verify(directory: Path) -> str:
     Raises ApprovalMissing where a byte is not as decided, or the decisions are not enough by the policy at hand.
     """
     manifest, digest, made = verify_release(directory)
-    approving = _approving(made, manifest, digest)
+    signed = approving(made, manifest, digest)
     lines = [f"release {manifest['release_id']} as of {manifest['as_of']}, manifest {digest}"]
     lines += [
         f"{each.statement.decided} {each.statement.decision} by {each.statement.steward}: signature valid"
@@ -143,34 +144,10 @@ def verify(directory: Path) -> str:
     ]
     if decisions.outcome(made) == WITHDRAW:
         return "\n".join([*lines, "The release is withdrawn."])
-    if left := _lacking(manifest, approving):
+    if left := signatures_missing(manifest, signed):
         raise ApprovalMissing(f"the release lacks {left}", "Do not use it; ask its publisher")
     by = "nobody's data, published by policy" if not made else "approved as policy asks"
     return "\n".join([*lines, f"{len(manifest['sha256'])} files as in the manifest; {by}."])
-
-
-def candidate_folder(layout: Layout, candidate: str) -> Path:
-    """The folder of a candidate. Raises UsageRefused where there is none of the name."""
-    if candidate not in {path.name for path in layout.candidates.iterdir() if not path.name.startswith(".")}:
-        raise UsageRefused("there is no such candidate", "caregap candidate list names them")
-    return layout.candidates / candidate
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a candidate or a release."""
-    return dict(json.loads((folder / MANIFEST).read_text("utf-8")))
-
-
-def read_decisions(folder: Path) -> list[Decision]:
-    """The decisions on a candidate or a release so far."""
-    path = folder / DECISIONS
-    return decisions.from_json(path.read_bytes()) if path.exists() else []
-
-
-def lacking(folder: Path) -> str:
-    """Which signatures a candidate still lacks, in words; empty where policy is met."""
-    manifest = read_manifest(folder)
-    return _lacking(manifest, _approving(read_decisions(folder), manifest, manifest_digest(folder)))
 
 
 def _signer(
@@ -193,16 +170,6 @@ def _signer(
     if decisions.public_bytes(key) != found[0].key:
         raise ApprovalMissing("the key is not the one that the policy names for this steward", "Give --key FILE")
     return found[0], key, now
-
-
-def _approving(made: list[Decision], manifest: dict[str, Any], digest: str) -> list[Steward]:
-    return decisions.check(made, manifest["release_id"], digest, load_policy().stewards, manifest["built_by"])
-
-
-def _lacking(manifest: dict[str, Any], approving: list[Steward]) -> str:
-    """Which signatures are missing, in words; empty where policy is met."""
-    required = {} if manifest["generated"] else load_policy().source(manifest["inputs"]["source"]).approvals
-    return ", ".join(f"{count} signature of a {role}" for role, count in missing(required, approving).items())
 
 
 def _publish(layout: Layout, folder: Path, made: list[Decision], by: str) -> Path:

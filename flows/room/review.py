@@ -2,31 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from flows.release import manifest_digest
-from flows.room import candidate_folder, lacking, read_decisions, read_manifest
+from flows.room.candidates import candidate_folder, manifest_digest, read_decisions, read_manifest, state_of
 from flows.settings import Layout
 from flows.storage import replace_bytes
-from transforms.release import decisions
+from transforms.release.names import LATEST, PUBLIC
 from transforms.release.protect import DECISIONS_FILE, FIGURES_FILE
-from transforms.release.publish import LATEST, PUBLIC
 from transforms.release.review import Section, as_page, as_text, changes, facts, hidden_by_rule, quality
 
 PAGE = "confidential/review.html"
-
-
-def list_candidates(layout: Layout) -> str:
-    """One line a candidate: its id, who built it, and where its decision stands; CSV."""
-    lines = ["candidate,as_of,built_by,state"]
-    for folder in sorted(path for path in layout.candidates.iterdir() if not path.name.startswith(".")):
-        manifest = read_manifest(folder)
-        lines.append(
-            ",".join((folder.name, manifest["as_of"], manifest["built_by"], state_of(layout, folder, manifest)))
-        )
-    return "\n".join(lines) + "\n"
 
 
 def show(layout: Layout, candidate: str) -> str:
@@ -39,7 +25,8 @@ def show(layout: Layout, candidate: str) -> str:
 
 
 def _sections(layout: Layout, folder: Path) -> list[Section]:
-    manifest, inputs = read_manifest(folder), read_manifest(folder)["inputs"]
+    manifest = read_manifest(folder)
+    inputs = manifest["inputs"]
     about = {
         "as of": manifest["as_of"],
         "built by": manifest["built_by"],
@@ -50,7 +37,7 @@ def _sections(layout: Layout, folder: Path) -> list[Section]:
         "code version": inputs["code_version"],
         "policy version": inputs["release_policy_version"],
         "manifest SHA-256": manifest_digest(folder),
-        "state": state_of(layout, folder, manifest),
+        "state": state_of(layout, folder),
     }
     figures = json.loads((folder / FIGURES_FILE).read_text("utf-8"))
     figures = {name.replace("_", " "): value for name, value in figures.items() if not isinstance(value, dict | list)}
@@ -75,13 +62,3 @@ def _sections(layout: Layout, folder: Path) -> list[Section]:
 def _last(layout: Layout) -> pl.DataFrame | None:
     path = layout.published / LATEST / "table.parquet"
     return pl.read_parquet(path) if path.exists() else None
-
-
-def state_of(layout: Layout, folder: Path, manifest: dict[str, Any]) -> str:
-    """Where the decision on a candidate stands, in words."""
-    made = read_decisions(folder)
-    if (layout.published / folder.name).exists():
-        return "published"
-    if ended := decisions.outcome(made):
-        return {"reject": "rejected", "return": "returned"}.get(ended, ended)
-    return f"waits for {lacking(folder)}" if lacking(folder) else "ready to publish"

@@ -1,0 +1,1 @@
+"""The release room: what stewards see of candidates, and what they decide."""

@@ -1,0 +1,128 @@
+"""Candidates and releases as they lie there: what each is, who decided on it, and what it still lacks.
+
+Read from the files and the audit log alone; nothing here writes, and nothing takes longer than reading them.
+"""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from flows import audit
+from flows.counted import read_counts
+from flows.settings import Layout
+from schemas.errors import UsageRefused
+from schemas.policy import load_policy
+from schemas.stewards import Steward, missing
+from transforms.release import decisions
+from transforms.release.decisions import RETURN, Decision
+from transforms.release.names import DECISIONS, LATEST, MANIFEST
+
+
+def candidate_folder(layout: Layout, candidate: str) -> Path:
+    """The folder of a candidate. Raises UsageRefused where there is none of the name."""
+    if candidate not in {path.name for path in candidate_folders(layout)}:
+        raise UsageRefused("there is no such candidate", "caregap candidate list names them")
+    return layout.candidates / candidate
+
+
+def candidate_folders(layout: Layout) -> list[Path]:
+    """The folders of all candidates, unfinished ones left out, by name."""
+    if not layout.candidates.is_dir():
+        return []
+    return sorted(path for path in layout.candidates.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a candidate or a release."""
+    return dict(json.loads((folder / MANIFEST).read_text("utf-8")))
+
+
+def manifest_digest(folder: Path) -> str:
+    """SHA-256 of the manifest of a candidate or a release: what stewards decide on."""
+    return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+
+
+def read_decisions(folder: Path) -> list[Decision]:
+    """The decisions on a candidate or a release so far."""
+    path = folder / DECISIONS
+    return decisions.from_json(path.read_bytes()) if path.exists() else []
+
+
+def approving(made: list[Decision], manifest: Mapping[str, Any], digest: str) -> list[Steward]:
+    """Who approved, each once. Raises ApprovalMissing where a decision is not by a steward of the policy, or forged."""
+    return decisions.check(made, manifest["release_id"], digest, load_policy().stewards, manifest["built_by"])
+
+
+def signatures_missing(manifest: Mapping[str, Any], approving: list[Steward]) -> str:
+    """Which signatures the policy asks for beside these, in words; empty where it is met."""
+    required = {} if manifest["generated"] else load_policy().source(manifest["inputs"]["source"]).approvals
+    lacking = missing(required, approving).items()
+    return ", ".join(f"{count} signature{'s' if count > 1 else ''} of a {role}" for role, count in lacking)
+
+
+def lacking(folder: Path) -> str:
+    """Which signatures a candidate still lacks, in words; empty where policy is met."""
+    manifest = read_manifest(folder)
+    return signatures_missing(manifest, approving(read_decisions(folder), manifest, manifest_digest(folder)))
+
+
+def state_of(layout: Layout, folder: Path) -> str:
+    """Where the decision on a candidate stands, in words."""
+    if (layout.published / folder.name).exists():
+        return "published"
+    if ended := decisions.outcome(read_decisions(folder)):
+        return {"reject": "rejected", "return": "returned"}.get(ended, ended)
+    left = lacking(folder)
+    return f"waits for {left}" if left else "ready to publish"
+
+
+def list_candidates(layout: Layout) -> str:
+    """One line a candidate: its id, who built it, and where its decision stands; CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("candidate", "as_of", "built_by", "state"))
+    for folder in candidate_folders(layout):
+        manifest = read_manifest(folder)
+        writer.writerow((folder.name, manifest["as_of"], manifest["built_by"], state_of(layout, folder)))
+    return text.getvalue()
+
+
+def same_candidate(layout: Layout, as_of: date, months: int) -> str | None:
+    """The candidate of these very counts under this very policy, unless it was sent back; None where there is none.
+
+    One that a killed run left without an entry in the audit log does not count: nobody can publish it.
+    """
+    about = read_counts(layout, as_of)[2]
+    entries = audit.entries(layout.audit, "release")
+    built = {one["candidate"]: one for one in entries if one.get("outcome") == "done"}
+    for name, entry in reversed(built.items()):
+        folder = layout.candidates / name
+        if (entry["as_of"], entry["months"]) != (as_of.isoformat(), months) or not folder.is_dir():
+            continue
+        inputs = read_manifest(folder)["inputs"]
+        given = {word: about[word] for word in ("load", "lake", "policy_version", "code_version", "indicators")}
+        given["release_policy_version"] = load_policy().version
+        if (
+            manifest_digest(folder) == entry["manifest_sha256"]
+            and {word: inputs.get(word) for word in given} == given
+            and decisions.outcome(read_decisions(folder)) != RETURN
+        ):
+            return str(name)
+    return None
+
+
+def built(layout: Layout) -> list[str]:
+    """Candidates that are there as the audit log knows them; one that a killed run left, nobody can publish."""
+    known = {one.get("candidate") for one in audit.entries(layout.audit, "release") if one.get("outcome") == "done"}
+    return [path.name for path in candidate_folders(layout) if path.name in known]
+
+
+def last_release(layout: Layout) -> Path | None:
+    """The folder of the release that `latest` names; None where nothing is published."""
+    latest = layout.published / LATEST
+    return latest.resolve() if latest.exists() else None
