@@ -155,9 +155,7 @@ def _told_apart(
         code = pl.concat_str(pl.col("code_system").fill_null(""), "code", separator=" ")
         read = read.with_columns(code=code.rank("dense").cast(pl.Int32).fill_null(0))
     runs = runs_of(read, in_order)
-    return {
-        one.rows: records_of(runs, one.rows, one.columns, codelists, flags.get(beside[one.rows])) for one in asked
-    }
+    return {one.rows: records_of(runs, one.rows, one.columns, codelists, flags.get(beside[one.rows])) for one in asked}
 
 
 def _beside(rows: Events, in_order: Sequence[str]) -> Events:
