@@ -7,6 +7,7 @@ for leaving people out that several indicators share are in exclusions.toml.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ class Indicator:
         reasons = (exclusion.when for exclusion in self.exclusions)
         return (self.population, *reasons, self.closed, *declined, *(part.done for part in self.parts))
 
-    @property
+    @cached_property
     def leaves(self) -> tuple[Leaf, ...]:
         """What the definition reads from the records, each thing once, in the order in which it is named."""
         return tuple(dict.fromkeys(leaf for clause in self.clauses for leaf in leaves(clause)))

@@ -1,6 +1,7 @@
 """The engine against the slow oracle, and what it promises about many dates, shared features and odd lakes."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -108,9 +109,7 @@ def test_what_two_indicators_share_is_read_once(tmp_path: Path) -> None:
     files = write_lake(tmp_path, population(9, 20))
     alone, twice = Opened(files), Opened(files)
     first = run(alone, AS_OFS, ("diabetes_hba1c_missing",))
-    copy = INDICATORS["diabetes_hba1c_missing"].__class__(
-        **{**INDICATORS["diabetes_hba1c_missing"].__dict__, "id": "no_such_indicator"}
-    )
+    copy = replace(INDICATORS["diabetes_hba1c_missing"], id="no_such_indicator")
     second = evaluate(twice, [INDICATORS["diabetes_hba1c_missing"], copy], AS_OFS, BANDS, AREAS)
     assert alone.tables.count("measurement") == 1
     assert sorted(twice.tables) == sorted(alone.tables)

@@ -81,7 +81,7 @@ def evaluate(
         raise UsageRefused(f"there must be 1 to {MAX_AS_OFS} different as-of dates", "Ask for fewer months at once")
     lake, days = Lake(files), day_numbers(as_ofs)
     persons = read_persons(lake)
-    residences, restrictions = read_residences(lake, areas, len(persons)), read_restrictions(lake)
+    residences, restrictions = read_residences(lake, areas, len(persons)), read_restrictions(lake, len(persons))
     every = _with_components(indicators)
     leaves = leaves_of(every)
     masks = _record_masks(lake, leaves, persons, residences, days, codelists or load_codelists())

@@ -148,7 +148,7 @@ def _latest(
 
 
 def _selected(lake: Lake, part: Selected, as_of: date, people: pl.DataFrame) -> pl.DataFrame:
-    (rows,) = select_rows(lake, [replace(part, where=())], pl.DataFrame({"as_of": [as_of], "bit": [0]}))
+    rows = select_rows(lake, part, as_of)
     told = [name for name in rows.columns if name not in (PERSON_NUMBER, "as_of")]
     written = pl.struct(told).struct.json_encode() if told else pl.lit("{}")
     return (

@@ -11,6 +11,9 @@ import pyarrow.parquet as pq
 from schemas.table import Table
 from schemas.tables import TABLES
 
+RETRACTED = pl.col("is_retracted").fill_null(value=False)
+"""A row is retracted only where it says so."""
+
 
 @dataclass(frozen=True)
 class Lake:
@@ -19,15 +22,14 @@ class Lake:
     files: Mapping[str, Sequence[str]]
 
     def scan(self, table: Table) -> pl.LazyFrame:
-        """Rows of a table that count. A row is retracted only where it says so."""
-        return self.scan_sized(table)[0]
+        """Rows of a table that count."""
+        return self.scan_all(table)[0].filter(~RETRACTED)
 
-    def scan_sized(self, table: Table) -> tuple[pl.LazyFrame, int]:
-        """Rows of a table that count, and how many there are with those that do not."""
+    def scan_all(self, table: Table) -> tuple[pl.LazyFrame, int]:
+        """Rows of a table with those that do not count, and how many there are."""
         paths = list(self.files.get(table.name, ()))
         rows = pl.scan_parquet(paths) if paths else pl.LazyFrame(schema=table.platform_schema)
-        row_count = sum(pq.read_metadata(path).num_rows for path in paths)
-        return rows.filter(~pl.col("is_retracted").fill_null(value=False)), row_count
+        return rows, sum(pq.read_metadata(path).num_rows for path in paths)
 
     def views(self, connection: duckdb.DuckDBPyConnection, select: str) -> None:
         """Give a connection a view of every table that a SELECT names, under its name, of the rows that count."""

@@ -17,7 +17,8 @@ _SPAN = 2**32
 def scatter(persons: Numbers, masks: Masks, person_count: int) -> Masks:
     """For each person number all the bits of its rows."""
     result = np.zeros(person_count, dtype=np.uint32)
-    np.bitwise_or.at(result, persons, masks)
+    places = np.flatnonzero(masks > 0)
+    np.bitwise_or.at(result, persons[places], masks[places])
     return result
 
 

@@ -1,6 +1,6 @@
 """What is known of the persons themselves on the as-of dates: whether they count, age, sex, where they live."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +48,15 @@ class Persons:
 
 
 @dataclass(frozen=True)
+class Restrictions:
+    """One entry per restriction: the person, its last day, and by kind whether it is of that."""
+
+    persons: Numbers
+    ends: Days
+    of_kind: Mapping[str, NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
 class Residences:
     """Periods of residence of persons, in the order of person and first day; `areas` are positions in area_codes.
 
@@ -88,19 +97,28 @@ def read_persons(lake: Lake) -> Persons:
     )
 
 
-def read_restrictions(lake: Lake) -> pl.DataFrame:
-    """Person number, kind and last day of every restriction."""
-    return lake.scan(TABLES["restriction"]).select(PERSON_NUMBER, "kind", "end_date").collect()
+def read_restrictions(lake: Lake, person_count: int) -> Restrictions:
+    """Read every restriction. QualityGateFailed where one is of nobody."""
+    kinds = {
+        kind: (pl.col("kind") == kind).fill_null(value=False) for kind in (*NOT_COUNTED, *SECURITY_BAN, *CONTACT_BAN)
+    }
+    end = pl.col("end_date").to_physical().fill_null(FAR_FUTURE)
+    rows = lake.scan(TABLES["restriction"]).select(pl.col(PERSON_NUMBER).fill_null(-1), end=end, **kinds).collect()
+    return Restrictions(
+        persons=person_numbers(rows[PERSON_NUMBER].to_numpy(), "restriction", person_count),
+        ends=rows["end"].to_numpy(),
+        of_kind={kind: rows[kind].to_numpy() for kind in kinds},
+    )
 
 
-def restricted_mask(restrictions: pl.DataFrame, kinds: Sequence[str], person_count: int, as_ofs: Days) -> Masks:
+def restricted_mask(restrictions: Restrictions, kinds: Sequence[str], person_count: int, as_ofs: Days) -> Masks:
     """As-of dates before whose end no restriction of these kinds has been lifted.
 
     A restriction holds for whatever is computed once it is known, so also for dates before it began.
     """
-    rows = restrictions.filter(pl.col("kind").is_in(list(kinds)))
-    lasting = masks_between(column_days(rows["end_date"], FAR_FUTURE), as_ofs - 1, FAR_FUTURE)
-    return scatter(person_numbers(rows[PERSON_NUMBER], "restriction", person_count), lasting, person_count)
+    asked = np.logical_or.reduce([restrictions.of_kind[kind] for kind in kinds])
+    lasting = masks_between(restrictions.ends[asked], as_ofs - 1, FAR_FUTURE)
+    return scatter(restrictions.persons[asked], lasting, person_count)
 
 
 def read_residences(lake: Lake, areas: pl.DataFrame, person_count: int) -> Residences:

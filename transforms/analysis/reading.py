@@ -1,6 +1,6 @@
 """The rows that the clauses look at, read from the lake in a few scans and told apart by the order of the tables."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -13,9 +13,9 @@ from schemas.indicators import Events
 from schemas.table import PERSON_NUMBER, Table
 from schemas.tables import TABLES
 from transforms.analysis.days import FAR_FUTURE, FAR_PAST, Days, days_before, season_days
-from transforms.analysis.lake import Lake
+from transforms.analysis.lake import RETRACTED, Lake
 from transforms.analysis.masks import Numbers
-from transforms.analysis.runs import CODE, Records, conditions, records_of, runs_of
+from transforms.analysis.runs import CODE, Flags, Records, conditions, records_of, runs_of
 
 CodeLists: TypeAlias = Mapping[str, CodeList]
 _FEW = 1_000_000
@@ -99,9 +99,12 @@ def _asked(rows: Events, leaves: Sequence[Events], as_ofs: Days) -> _Asked:
 
 def _read(lake: Lake, table: Table, asked: Sequence[_Asked], codelists: CodeLists) -> dict[Events, Records]:
     """Read a small table once; of a large one what is asked, in as few scans as its order favours."""
-    every, row_count = lake.scan_sized(table)
+    every, row_count = lake.scan_all(table)
     if row_count <= _FEW:
-        return _told_apart(table, asked, [_dated(every, asked)], codelists)
+        # To leave rows out costs a copy of the others; one without a date counts for no date.
+        dated = every.with_columns(event_date=pl.when(~RETRACTED).then("event_date"))
+        return _told_apart(table, asked, [dated], codelists)
+    every = every.filter(~RETRACTED)
     scans: dict[tuple[object, ...], list[_Asked]] = {}
     for one in asked:
         scans.setdefault(_scan_of(one), []).append(one)
@@ -133,14 +136,59 @@ def _scan_of(asked: _Asked) -> tuple[object, ...]:
 def _told_apart(
     table: Table, asked: Sequence[_Asked], scans: Sequence[pl.LazyFrame], codelists: CodeLists
 ) -> dict[Events, Records]:
-    """Read some scans of a table, and find in their rows what is asked."""
+    """Read some scans of a table, and find in their rows what is asked.
+
+    The first columns of the table's order are read as they are, and tell the rows apart by their runs. Conditions on
+    other columns are worked out by the scan itself, so that their texts are not kept.
+    """
     texts = {name for one in asked for name, _ in (*one.rows.where, *one.rows.where_not)}
     texts |= {name for one in asked if one.rows.codes or "code" in one.columns for name in CODE}
-    others = {name for one in asked for name in one.columns if name != "code"}
-    columns = {name: _array(name, table) for name in (PERSON_NUMBER, "event_date", *sorted(others))}
+    in_order = [name for name in table.order[:2] if name in texts]
+    beside = {one.rows: _beside(one.rows, in_order) for one in asked}
+    others = {name for one in asked for name in one.columns if name not in in_order}
+    texts = {*in_order, *(CODE if "code" in others or any(rows.codes for rows in beside.values()) else ())}
+    columns = {name: _array(name, table) for name in (PERSON_NUMBER, "event_date", *sorted(others - texts))}
+    columns |= {str(rows): _meets(rows) for rows in beside.values() if rows.where or rows.where_not}
     read = pl.concat(pl.collect_all([rows.select(*sorted(texts), **columns) for rows in scans], engine="streaming"))
-    runs = runs_of(read, table, [name for name in table.order[:2] if name in texts])
-    return {one.rows: records_of(runs, one.rows, one.columns, codelists) for one in asked}
+    flags = _flags(read, dict.fromkeys(beside.values()), table, codelists)
+    if "code" in others:
+        code = pl.concat_str(pl.col("code_system").fill_null(""), "code", separator=" ")
+        read = read.with_columns(code=code.rank("dense").cast(pl.Int32).fill_null(0))
+    runs = runs_of(read, in_order)
+    return {one.rows: records_of(runs, one.rows, one.columns, codelists, flags.get(beside[one.rows])) for one in asked}
+
+
+def _beside(rows: Events, in_order: Sequence[str]) -> Events:
+    """What is asked of rows beside the texts that the order tells."""
+    return replace(
+        rows,
+        codes=() if "code" in in_order else rows.codes,
+        where=tuple(one for one in rows.where if one[0] not in in_order),
+        where_not=tuple(one for one in rows.where_not if one[0] not in in_order),
+    )
+
+
+def _meets(rows: Events) -> pl.Expr:
+    return pl.all_horizontal(conditions(rows)).fill_null(value=False)
+
+
+def _flags(read: pl.DataFrame, asked: Collection[Events], table: Table, codelists: CodeLists) -> dict[Events, Flags]:
+    """What is asked beside the order: by row, whether it meets that. What asks nothing has no flags."""
+    found = {rows: read[str(rows)].to_numpy() for rows in asked if str(rows) in read.columns}
+    listed = [rows for rows in asked if rows.codes]
+    if not listed:
+        return found
+    # Most rows of a table in another order have no code; the lists are looked up for the others.
+    coded_rows = read.select(CODE).with_row_index("place").filter(pl.col("code").is_not_null())
+    systems = table.column("code_system").terms
+    are_of = coded_rows.select(
+        "place", **{str(rows): coded([codelists[name] for name in rows.codes], systems) for rows in listed}
+    )
+    for rows in listed:
+        is_coded = np.zeros(read.height, dtype=np.bool_)
+        is_coded[are_of["place"].filter(are_of[str(rows)]).to_numpy()] = True
+        found[rows] = is_coded & found[rows] if rows in found else is_coded
+    return found
 
 
 def _array(name: str, table: Table) -> pl.Expr:
@@ -182,7 +230,7 @@ def coded(codelists: Sequence[CodeList], systems: tuple[str, ...]) -> pl.Expr:
             found.append((pl.col("code_system") == system) & pl.any_horizontal(within))
         else:
             found.append((pl.col("code_system") == system) & code.is_in(codes))
-    return pl.any_horizontal(found)
+    return pl.any_horizontal(found) if found else pl.lit(value=False)
 
 
 def _among(codelists: Sequence[CodeList], system: str) -> pl.Expr:

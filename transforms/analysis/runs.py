@@ -1,7 +1,7 @@
 """The rows of a scan, told apart by their texts: in the table's order equal ones lie together, as runs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from schemas.codelists import TREE_SYSTEMS, CodeList
 from schemas.indicators import Events
-from schemas.table import PERSON_NUMBER, Table
+from schemas.table import PERSON_NUMBER
 from transforms.analysis.days import Days
 from transforms.analysis.masks import Numbers
 
 CODE = ("code_system", "code")
 Flags: TypeAlias = NDArray[np.bool_]
 Places: TypeAlias = NDArray[np.int64]
-_Head: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -33,97 +32,83 @@ class Records:
 
     def where(self, holds: Flags) -> "Records":
         """The rows for which it holds."""
-        columns = {name: column[holds] for name, column in self.columns.items()}
-        return Records(self.persons[holds], self.days[holds], columns)
-
-
-@dataclass(frozen=True)
-class _Coded:
-    """Places of the rows with a code, the distinct codes, and which of them each of those rows has."""
-
-    places: Places
-    codes: Sequence[_Head]
-    code_of_place: Places
+        places = np.flatnonzero(holds)  # to take by places costs a quarter of taking by flags
+        columns = {name: column[places] for name, column in self.columns.items()}
+        return Records(self.persons[places], self.days[places], columns)
 
 
 @dataclass(frozen=True)
 class Runs:
-    """The rows of a scan, and the runs of equal texts in them: `starts` to before `ends`, with one of the `heads`.
+    """The rows of a scan, and the runs of equal texts in them: `starts` to before `ends`, with one of the heads.
 
-    Whatever the order of the rows, what is told apart is right; in the table's own there are few runs. `coded` are the
-    rows with a code where the heads do not tell it. `arrays` are the columns that are no texts.
+    Whatever the order of the rows, what is told apart is right; in the table's own there are few runs. `heads` are the
+    distinct texts by column, `arrays` the columns that are no texts.
     """
 
-    read: pl.DataFrame
     arrays: Mapping[str, NDArray[Any]]
     starts: Places
     ends: Places
     head_of_run: Places
-    heads: Sequence[_Head]
-    coded: "_Coded | None"
-    systems: Sequence[str]
+    heads: Mapping[str, Sequence[str | None]]
+    head_count: int
 
 
-def runs_of(read: pl.DataFrame, table: Table, in_order: Sequence[str]) -> Runs:
+def runs_of(read: pl.DataFrame, in_order: Sequence[str]) -> Runs:
     """Find the runs of the columns `in_order`; without any, or without rows, there is at most one."""
-    systems = table.column("code_system").terms if "code_system" in table.names else ()
-    coded = _coded(read) if "code" in read.columns and "code" not in in_order else None
-    arrays = {name: read[name].to_numpy() for name, kind in read.schema.items() if kind.is_numeric()}
+    arrays = {name: read[name].to_numpy() for name, kind in read.schema.items() if kind != pl.String}
     if not in_order:
         whole = np.zeros(min(read.height, 1), dtype=np.int64)
-        return Runs(read, arrays, whole, whole + read.height, whole, [{}], coded, systems)
+        return Runs(arrays, whole, whole + read.height, whole, {}, 1)
     changes = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(1)) for name in in_order)
     starts = read.select(changes.arg_true()).to_series().cast(pl.Int64).to_numpy()
     if read.height and not (starts.size and starts[0] == 0):  # an empty text is no change from what is before the first
         starts = np.insert(starts, 0, 0)
     heads, head_of_run = _distinct(read.select(in_order)[starts])
     return Runs(
-        read, arrays, starts, np.append(starts, read.height)[1:], head_of_run, heads.rows(named=True), coded, systems
+        arrays, starts, np.append(starts, read.height)[1:], head_of_run, heads.to_dict(as_series=False), heads.height
     )
 
 
-def records_of(runs: Runs, rows: Events, columns: Sequence[str], codelists: Mapping[str, CodeList]) -> Records:
-    """The rows of the codes and conditions, in the order in which they were read."""
-    are_met = np.array(_are_met(runs.heads, rows, codelists, runs.systems), dtype=np.bool_)
-    slices = _slices(runs, are_met[runs.head_of_run])
-    flags = [_taken(flag, slices) for flag in _flags(runs, rows, codelists)]
-    wanted = [name for name in (PERSON_NUMBER, "event_date", *columns) if name != "code"]
+def records_of(
+    runs: Runs, rows: Events, columns: Sequence[str], codelists: Mapping[str, CodeList], flags: Flags | None
+) -> Records:
+    """The rows of the codes and conditions, in the order in which they were read; `flags` tell what the runs do not."""
+    slices = _slices(runs, _are_met(runs, rows, codelists)[runs.head_of_run])
+    wanted = [name for name in (PERSON_NUMBER, "event_date", *columns) if name not in runs.heads]
     taken = {name: _taken(runs.arrays[name], slices) for name in wanted}
-    if "code" in columns:
-        taken["code"] = _taken(_code_numbers(runs), slices)
+    if "code" in columns and "code" in runs.heads:
+        numbers = np.repeat(runs.head_of_run.astype(np.int32), runs.ends - runs.starts)
+        taken["code"] = _taken(numbers, slices)
     found = Records(taken.pop(PERSON_NUMBER), taken.pop("event_date"), taken)
-    return found.where(np.logical_and.reduce(flags)) if flags else found
+    return found if flags is None else found.where(_taken(flags, slices))
 
 
-def _are_met(
-    heads: Sequence[_Head], rows: Events, codelists: Mapping[str, CodeList], systems: Sequence[str]
-) -> list[bool]:
-    """Whether rows with these texts meet the conditions on them; an empty text meets no `where` and no code list."""
-    head = heads[0] if heads else {}
-    where = [condition for condition in rows.where if condition[0] in head]
-    where_not = [condition for condition in rows.where_not if condition[0] in head]
-    listed = _listed(heads, rows, codelists, systems) if rows.codes and "code" in head else [True] * len(heads)
-    return [
-        is_listed
-        and all(head[column] in values for column, values in where)
-        and not any(head[column] in values for column, values in where_not)
-        for head, is_listed in zip(heads, listed, strict=True)
+def _are_met(runs: Runs, rows: Events, codelists: Mapping[str, CodeList]) -> Flags:
+    """By head whether its texts meet the conditions on them; an empty text meets no `where` and no code list."""
+    held = [[text in values for text in runs.heads[column]] for column, values in rows.where if column in runs.heads]
+    held += [
+        [text not in values for text in runs.heads[column]] for column, values in rows.where_not if column in runs.heads
     ]
+    if rows.codes and "code" in runs.heads:
+        held.append(_are_listed(runs, [codelists[name] for name in rows.codes]))
+    met = np.ones((1 + len(held), runs.head_count), dtype=np.bool_)
+    met[1:] = held or met[1:]
+    all_met: Flags = met.all(axis=0)
+    return all_met
 
 
-def _listed(
-    codes: Sequence[_Head], rows: Events, codelists: Mapping[str, CodeList], systems: Sequence[str]
-) -> list[bool]:
-    """Whether each code is in one of the code lists."""
+def _are_listed(runs: Runs, codelists: Sequence[CodeList]) -> list[bool]:
+    """By head whether its code is in one of the code lists."""
     known = {
-        system: tuple(code for name in rows.codes for code in codelists[name].codes.get(system, ()))
-        for system in systems
+        system: tuple(code for one in codelists for code in one.codes.get(system, ()))
+        for system in set(runs.heads["code_system"])
+        if system is not None
     }
     return [
-        word is not None
-        and system in known
-        and (word.startswith(known[system]) if system in TREE_SYSTEMS else word in known[system])
-        for system, word in ((code["code_system"], code["code"]) for code in codes)
+        system is not None
+        and code is not None
+        and (code.startswith(known[system]) if system in TREE_SYSTEMS else code in known[system])
+        for system, code in zip(runs.heads["code_system"], runs.heads["code"], strict=True)
     ]
 
 
@@ -141,23 +126,6 @@ def _taken(array: NDArray[Any], slices: Sequence[slice]) -> NDArray[Any]:
     return np.concatenate([array[rows] for rows in slices]) if slices else array[:0]
 
 
-def _flags(runs: Runs, rows: Events, codelists: Mapping[str, CodeList]) -> list[Flags]:
-    """What the heads do not tell: by row, whether a condition holds."""
-    head = runs.heads[0] if runs.heads else {}
-    left = replace(
-        rows,
-        where=tuple(one for one in rows.where if one[0] not in head),
-        where_not=tuple(one for one in rows.where_not if one[0] not in head),
-    )
-    flags = [runs.read.select(met.fill_null(value=False)).to_series().to_numpy() for met in conditions(left)]
-    if rows.codes and runs.coded:
-        listed = _listed(runs.coded.codes, rows, codelists, runs.systems)
-        is_listed = np.zeros(runs.read.height, dtype=np.bool_)
-        is_listed[runs.coded.places] = np.array(listed, dtype=np.bool_)[runs.coded.code_of_place]
-        flags.append(is_listed)
-    return flags
-
-
 def conditions(rows: Events) -> list[pl.Expr]:
     """The conditions on columns: an empty value meets no `where` and fails no `where_not`."""
     met = [_is_one_of(column, values) for column, values in rows.where]
@@ -167,23 +135,6 @@ def conditions(rows: Events) -> list[pl.Expr]:
 def _is_one_of(column: str, values: Sequence[object]) -> pl.Expr:
     """Equal to one of a few values; on texts twice as fast as `is_in`."""
     return pl.any_horizontal([pl.col(column) == value for value in values])
-
-
-def _code_numbers(runs: Runs) -> Numbers:
-    """By row a number for its code; one for rows without."""
-    if runs.coded is None:
-        numbers: dict[tuple[Any, Any], int] = {}
-        of_head = [numbers.setdefault((head["code_system"], head["code"]), len(numbers)) for head in runs.heads]
-        return np.repeat(np.array(of_head, dtype=np.int32)[runs.head_of_run], runs.ends - runs.starts)
-    found = np.full(runs.read.height, -1, dtype=np.int32)
-    found[runs.coded.places] = runs.coded.code_of_place
-    return found
-
-
-def _coded(read: pl.DataFrame) -> _Coded:
-    has_code = read.select(pl.col("code").is_not_null()).to_series()
-    codes, code_of_place = _distinct(read.select(CODE).filter(has_code))
-    return _Coded(np.flatnonzero(has_code.to_numpy()), codes.rows(named=True), code_of_place)
 
 
 def _distinct(texts: pl.DataFrame) -> tuple[pl.DataFrame, Places]:
