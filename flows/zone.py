@@ -27,7 +27,7 @@ def refuse_stored_results() -> None:
     A stored result is pickled: whoever loads it runs what it says. Where it lies is told by the API, in the state that
     a run is given, so that whoever holds the API could otherwise run code beside the key. No result of ours is stored.
     """
-    ResultStore.read = ResultStore.aread = _refuse_stored_result  # type: ignore[method-assign, assignment]
+    ResultStore.read = ResultStore.aread = _refuse_stored_result  # type: ignore[method-assign]
 
 
 def _refuse_stored_result(*_: object, **__: object) -> NoReturn:

@@ -52,7 +52,13 @@ def attack(folder: Path, api: str, state: str, whose: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", ATTACK, folder, state, whose],
         cwd=ROOT,
-        env={**clean_environment(), "PREFECT_API_URL": api, "PREFECT_HOME": str(folder), "PYTHONPATH": str(ROOT)},
+        env={
+            **clean_environment(),
+            "PREFECT_API_URL": api,
+            "PREFECT_API_AUTH_STRING": os.environ["PREFECT_API_AUTH_STRING"],
+            "PREFECT_HOME": str(folder),
+            "PYTHONPATH": str(ROOT),
+        },
         capture_output=True,
         text=True,
         timeout=120,
