@@ -39,11 +39,18 @@ class _ZoneFlow(Flow[..., Any]):
         return super().__call__(*args, **kwargs)
 
 
-def zone_task(name: str, again_after: Sequence[float] = ()) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def zone_task(
+    name: str, again_after: Sequence[float] = (), *, source_may_be_away: bool = False
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a Prefect task that stores and caches nothing and lets no value out in an error.
 
-    `again_after`: the seconds to wait before each new try, where what failed may go right the next time.
+    `again_after`: the seconds to wait before each new try where a lock is busy, a disk or network fails, or a source
+    is refused that `source_may_be_away`. Any other refusal is final.
     """
+    may_pass = (Busy, Failure, *((SourceRefused,) if source_may_be_away else ()))
+
+    def condition(task: Any, task_run: Any, state: Any) -> bool:
+        return isinstance(state.result(raise_on_failure=False), may_pass)
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         made = task(
@@ -53,17 +60,11 @@ def zone_task(name: str, again_after: Sequence[float] = ()) -> Callable[[Callabl
             log_prints=False,
             retries=len(again_after),
             retry_delay_seconds=list(again_after) or 0,
-            retry_condition_fn=_may_pass,
+            retry_condition_fn=condition,
         )(guarded(function))
         return cast("Callable[P, R]", made)
 
     return decorate
-
-
-def _may_pass(task: Any, task_run: Any, state: Any) -> bool:
-    """Whether a failure may be gone by the next try: a source or lock that is busy, a disk or network; no refusal."""
-    error = state.result(raise_on_failure=False)
-    return isinstance(error, Busy | Failure | SourceRefused)
 
 
 def run_zone(arguments: Sequence[str], environment: Mapping[str, str]) -> None:

@@ -35,7 +35,7 @@ AGAIN_AFTER = (60,)
 WAITS = "WaitingForDecision"
 """Name of the state of a run whose candidate stewards must decide on: done, and no process is held."""
 Months = Annotated[int, Field(ge=1, le=MOST_MONTHS)]
-Candidate = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}-\d+$")]
+Candidate = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}-\d{1,4}$")]
 
 
 @zone_task("count", again_after=AGAIN_AFTER)

@@ -45,6 +45,7 @@ def _ask(client: SyncPrefectClient, flow: str, given: Mapping[str, Any]) -> Flow
         while True:
             try:
                 deployment = client.read_deployment_by_name(f"{flow}/{DEPLOYMENT}")
+                _must_be_known(flow, given, deployment.parameter_openapi_schema or {})
                 return client.create_flow_run_from_deployment(deployment.id, parameters=dict(given))
             except ObjectNotFound:  # a server that has just been started still brings its flows along
                 if time.monotonic() > until:
@@ -57,3 +58,13 @@ def _ask(client: SyncPrefectClient, flow: str, given: Mapping[str, Any]) -> Flow
     except httpx.HTTPError:
         reason = "the server does not answer"
     raise UsageRefused(f"the run was not started: {reason}", "caregap trigger --help tells the parameters")
+
+
+def _must_be_known(flow: str, given: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    """Refuse in the words of the command line what the server would refuse in those of a schema."""
+    known = {name: f"--{name.replace('_', '-')}" for name in schema.get("properties", given)}
+    if strangers := [name for name in given if name not in known]:
+        word = f"--{strangers[0].replace('_', '-')}"
+        raise UsageRefused(f"{flow} does not take {word}", f"It takes {', '.join(known.values())}")
+    if lacking := [known[name] for name in schema.get("required", ()) if name not in given]:
+        raise UsageRefused(f"{flow} needs {lacking[0]}", "caregap trigger --help tells the parameters")
