@@ -4,17 +4,19 @@ A task takes and returns references and counts, never a frame, a record or free 
 names, printed output and exception text.
 """
 
+import logging
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar, cast
 
-from prefect import Flow, task
+from prefect import Flow, runtime, task
 from prefect.cache_policies import NO_CACHE
 
 from flows import api
 from flows.guard import Failure, ZoneFailed, guarded
 from flows.process import bound, module
-from schemas.errors import Busy, SourceRefused
+from flows.settings import CITY
+from schemas.errors import Busy, Refusal, SourceRefused
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -24,10 +26,32 @@ def zone_flow(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a Prefect flow that stores no result and lets no value out in an error."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        made = _ZoneFlow(guarded(function), name=name, persist_result=False, log_prints=False)
+        made = _ZoneFlow(guarded(function), name=name, flow_run_name=run_name, persist_result=False, log_prints=False)
         return cast("Callable[P, R]", made)
 
     return decorate
+
+
+def run_name() -> str:
+    """What a run is called on the server's pages: its flow, and the date or candidate asked for, or when it is due."""
+    given, due = runtime.flow_run.get_parameters(), runtime.flow_run.get_scheduled_start_time()
+    what = given.get("candidate") or given.get("as_of") or f"{due.astimezone(CITY):%Y-%m-%d %H:%M}"
+    return f"{runtime.flow_run.get_flow_name()} {what}"
+
+
+class _Plainly(logging.Filter):
+    """A refusal or failure is said in its own words; where it came through Prefect helps nobody."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record; it stays."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, Refusal | Failure):
+            record.msg, record.args, record.exc_info, record.exc_text = str(error), (), None, None
+        return True
+
+
+for _name in ("prefect.flow_runs", "prefect.task_runs"):
+    logging.getLogger(_name).addFilter(_Plainly())
 
 
 class _ZoneFlow(Flow[..., Any]):
