@@ -31,9 +31,13 @@ def trigger(flow: str, parameters: Mapping[str, Any], *, wait: bool, say: Callab
         if not wait:
             say(f"Asked for {flow}: {asked.name}\n{page}")
             return
-        while asked.state is None or not (asked.state.is_final() or asked.state.is_paused()):
-            time.sleep(1)
-            asked = client.read_flow_run(asked.id)
+        try:
+            while asked.state is None or not (asked.state.is_final() or asked.state.is_paused()):
+                time.sleep(1)
+                asked = client.read_flow_run(asked.id)
+        except KeyboardInterrupt:
+            say(f"No longer waited for; {asked.name} goes on\n{page}")
+            raise ZoneFailed(130) from None
     say(f"{flow}: {asked.state.name}. {asked.state.message or ''}".rstrip() + f"\n{page}")
     if not asked.state.is_completed():
         raise ZoneFailed(1)
