@@ -12,6 +12,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
 from flows.guard import ZoneFailed
 from flows.server.deployments import DEPLOYMENT, reason_of
+from flows.server.recovery import has_ended
 from schemas.errors import UsageRefused
 
 START_SECONDS = 60
@@ -29,17 +30,19 @@ def trigger(flow: str, parameters: Mapping[str, Any], *, wait: bool, say: Callab
         asked = _ask(client, flow, given)
         page = f"{str(client.api_url).rstrip('/').removesuffix('/api')}/runs/flow-run/{asked.id}"
         if not wait:
-            say(f"Asked for {flow}: {asked.name}\n{page}")
+            say(f"Asked for {flow}\n{page}")
             return
         try:
-            while asked.state is None or not (asked.state.is_final() or asked.state.is_paused()):
+            while not (has_ended(client, asked) or (asked.state is not None and asked.state.is_paused())):
                 time.sleep(1)
                 asked = client.read_flow_run(asked.id)
         except KeyboardInterrupt:
-            say(f"No longer waited for; {asked.name} goes on\n{page}")
+            say(f"No longer waited for; the run goes on\n{page}")
             raise ZoneFailed(130) from None
-    say(f"{flow}: {asked.state.name}. {asked.state.message or ''}".rstrip() + f"\n{page}")
-    if not asked.state.is_completed():
+    state = asked.state
+    assert state is not None  # noqa: S101 - for the type checker
+    say(f"{flow}: {state.name}. {state.message or ''}".rstrip() + f"\n{page}")
+    if not state.is_completed():
         raise ZoneFailed(1)
 
 
