@@ -202,7 +202,9 @@ def test_with_every_task_failing_in_turn_no_identifier_is_left_anywhere(feed: Pa
 @pytest.mark.timeout(600)
 def test_without_the_guard_the_search_finds_them_in_the_orchestrators_database(feed: Path, tmp_path: Path) -> None:
     machine, told = drive(feed, tmp_path, "unguarded")
-    assert any(name.startswith("prefect/") for name in found_in(machine / "data", told))
+    found = found_in(machine / "data" / "prefect", told)
+    assert "prefect.db" in found
+    assert any(name.startswith("storage/") for name in found)
 
 
 @pytest.mark.slow
