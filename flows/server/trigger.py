@@ -54,7 +54,7 @@ def _ask(client: SyncPrefectClient, flow: str, given: Mapping[str, Any]) -> Flow
                 deployment = client.read_deployment_by_name(f"{flow}/{DEPLOYMENT}")
                 _must_be_known(flow, given, deployment.parameter_openapi_schema or {})
                 return client.create_flow_run_from_deployment(deployment.id, parameters=dict(given))
-            except ObjectNotFound:  # a server that has just been started still brings its flows along
+            except (ObjectNotFound, httpx.ConnectError):  # a server that is starting, and its flows
                 if time.monotonic() > until:
                     raise
                 time.sleep(1)

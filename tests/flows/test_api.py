@@ -87,7 +87,7 @@ def test_what_does_not_start_is_told() -> None:
     done = subprocess.run(
         [sys.executable, "-c", BROKEN], cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=False
     )
-    assert "Prefect's API did not start" in done.stderr.splitlines()[-1]
+    assert "Prefect's API does not answer" in done.stderr.splitlines()[-1]
 
 
 AT_HOME = """
