@@ -7,13 +7,14 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 
 from flows.guard import Failure
 from flows.process import bound, module
 
 START_SECONDS = 120
 _ADDRESS, _LOGIN = "PREFECT_API_URL", "PREFECT_API_AUTH_STRING"
-_begun: list[tuple[subprocess.Popen[bytes], int]] = []
+_begun: list[subprocess.Popen[bytes]] = []
 
 
 def begin() -> str:
@@ -27,8 +28,7 @@ def begin() -> str:
         raise AssertionError("begin() must come before the first import of Prefect")
     login = f"caregap:{secrets.token_urlsafe(24)}"  # other accounts of the machine are to have no part in it
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = int(listening.getsockname()[1])
-        address = f"http://127.0.0.1:{port}/api"
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
         os.environ |= {_ADDRESS: address, _LOGIN: login, "PREFECT_SERVER_EPHEMERAL_ENABLED": "false"}
         process = subprocess.Popen(  # noqa: S603 - our own program
             module("flows.server.process", "api", str(listening.fileno())),
@@ -38,25 +38,27 @@ def begin() -> str:
             pass_fds=(listening.fileno(),),
             start_new_session=True,  # a Ctrl-C is the command's alone: its last log lines are still delivered
         )
-    _begun.append((process, port))
+    _begun.append(process)
     atexit.register(end)  # before Prefect registers what delivers those lines, and so called after it
     return address
 
 
 def ready() -> None:
-    """Wait until the API that was begun answers. Raises Failure where it does not."""
-    for process, port in _begun:
-        until = time.monotonic() + START_SECONDS
-        while not _answers(port):
-            if process.poll() is not None or time.monotonic() > until:
-                raise Failure("Prefect's API did not start; is the disk full, or data/prefect not writable?")
-            time.sleep(0.1)
+    """Wait until the API answers: the one that was begun, or a server's that may just be starting.
+
+    Raises Failure where it does not.
+    """
+    until = time.monotonic() + START_SECONDS
+    while not _answers(os.environ.get(_ADDRESS, "")):
+        if any(process.poll() is not None for process in _begun) or time.monotonic() > until:
+            raise Failure("Prefect's API does not answer; is the disk full, or data/prefect not writable?")
+        time.sleep(0.1)
 
 
 def end() -> None:
     """End the API that was begun, if one was."""
     while _begun:
-        process, _ = _begun.pop()
+        process = _begun.pop()
         process.terminate()
         try:
             process.wait(5)
@@ -65,14 +67,17 @@ def end() -> None:
             process.wait()
 
 
-def _answers(port: int) -> bool:
-    from http.client import HTTPConnection, HTTPException  # only flows need it, and `caregap --help` is to be quick
+def _answers(address: str) -> bool:
+    """Whether an API answers, whatever it says; also where none is named, for Prefect then starts its own."""
+    from http.client import HTTPException
+    from urllib.error import HTTPError
+    from urllib.request import urlopen  # only flows need it, and `caregap --help` is to be quick
 
-    connection = HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
     try:
-        connection.request("GET", "/api/health")
-        return connection.getresponse().status == 200
+        with urlopen(f"{address}/health", timeout=START_SECONDS) if address else nullcontext():  # noqa: S310 - as set
+            return True
+    except HTTPError as answer:
+        answer.close()
+        return True
     except (OSError, HTTPException):
         return False
-    finally:
-        connection.close()

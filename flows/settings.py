@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass
 from fcntl import LOCK_NB, LOCK_SH, flock
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 PASSPHRASES = ("CAREGAP_PASSPHRASE", "CAREGAP_PASSPHRASE_FILE")
 SOURCE = "CAREGAP_SOURCE"
@@ -15,6 +16,7 @@ SERVED = "CAREGAP_SERVED"
 """Environment variable by which a server's processes, and those that they start, are known."""
 PREFECT_DATABASE = "CAREGAP_PREFECT_DATABASE"
 """Environment variable with the PostgreSQL address that the server keeps its runs in; without it, SQLite."""
+CITY = ZoneInfo("Europe/Helsinki")
 _taken: dict[str, str] = {}
 _prepared: list["Layout"] = []
 QUIET = {

@@ -1,6 +1,7 @@
 """What words on the command line may be, and how a command is added to it."""
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
 from datetime import date
@@ -40,6 +41,13 @@ def day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError("not a date; write YYYY-MM-DD") from None
+
+
+def candidate(text: str) -> str:
+    """The id of a candidate, such as 2026-10-31-1."""
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}-\d{1,4}", text):
+        raise argparse.ArgumentTypeError("not a candidate's id; caregap candidate list names them")
+    return text
 
 
 def plain_name(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flows.settings import PASSPHRASES, PREFECT_DATABASE, SOURCE, Layout, prepare, take_secrets
-from flows.words import Command, day, port, positive, say
+from flows.words import Command, candidate, day, port, positive, say
 from schemas.errors import UsageRefused
 
 FLOWS = ("ingest", "analyse", "release", "publish", "run")
@@ -23,7 +23,7 @@ def words(command: Command, source: Callable[..., None]) -> None:
     made.add_argument("flow", choices=FLOWS)
     made.add_argument("--as-of", type=day, metavar="DATE", help="the date asked for; else the flow's own choice")
     made.add_argument("--months", type=positive, metavar="N", help="analyse, release, run: how many month-ends")
-    made.add_argument("--candidate", metavar="CANDIDATE", help="publish: which")
+    made.add_argument("--candidate", type=candidate, metavar="CANDIDATE", help="publish: which")
     made.add_argument("--increment", action="store_true", default=None, help="ingest, run: only what changed")
     made.add_argument("--dry-run", action="store_true", default=None, help="ingest, run: only tell what would be read")
     made.add_argument("--wait", action="store_true", help="until it has ended; the exit code tells how")
@@ -46,11 +46,9 @@ def serve(given: argparse.Namespace, layout: Layout) -> None:
         kind_of(source)
         options = SourceOptions(given.areas, given.area_map, given.years, given.seed)
         secrets = {SOURCE: source_to_text(without_password(source), options)}
-    from flows.server.deployments import SCHEDULES, read_schedules
-    from flows.server.serve import serve
+    from flows.server.serve import SCHEDULES, serve
 
     schedules, secrets = given.schedules or SCHEDULES, {**take_secrets(), **secrets}
-    read_schedules(schedules)
     if not source:
         say("There is no source: a load will be refused. Give --source SRC")
     if layout.keyring.exists() and not layout.passphrase.exists() and not set(PASSPHRASES) & set(secrets):

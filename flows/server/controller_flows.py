@@ -16,7 +16,7 @@ AGAIN_AFTER = (15, 120, 600)
 """Seconds: another load may be at work, or the source be away for a while."""
 
 
-@zone_task("load", again_after=AGAIN_AFTER)
+@zone_task("load", again_after=AGAIN_AFTER, source_may_be_away=True)
 def load(data: str, as_of: str, *, increment: bool) -> dict[str, int]:
     """Load the server's source, unless another load is at work; returns rows by table."""
     address, options = source_from_text(take_secrets().get(SOURCE, ""), increment=increment)

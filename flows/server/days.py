@@ -2,11 +2,11 @@
 
 from datetime import date, datetime, timedelta
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
-CITY = ZoneInfo("Europe/Helsinki")
+from flows.settings import CITY
+
 DAY = r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$"
 Day = Annotated[date | None, Field(json_schema_extra={"pattern": DAY})]
 """A flow's parameter. When a run is asked for, Prefect checks the pattern, and not whether a text is a date."""

@@ -21,7 +21,6 @@ from schemas.errors import UsageRefused
 
 DEPLOYMENT = "caregap"
 """Every flow's one deployment: `prefect deployment run ingest/caregap`."""
-SCHEDULES = Path(__file__).parent / "schedules.toml"
 _MODULES = {"controller": "flows.server.controller_flows", "platform": "flows.server.platform_flows"}
 _ABOUT = {
     "controller": "The controller's own environment: its processes have the source and what leads to the key.",

@@ -25,7 +25,7 @@ from flows.release import run_release
 from flows.room.acts import publish_approved, publish_generated
 from flows.room.candidates import last_release, read_manifest, same_candidate
 from flows.server.days import Day, last_month_end, today
-from flows.server.recovery import MOST_STARTS, starts
+from flows.server.recovery import has_ended
 from flows.settings import Layout
 from flows.zone import zone_flow, zone_task
 from schemas.errors import ApprovalMissing
@@ -35,7 +35,7 @@ AGAIN_AFTER = (60,)
 WAITS = "WaitingForDecision"
 """Name of the state of a run whose candidate stewards must decide on: done, and no process is held."""
 Months = Annotated[int, Field(ge=1, le=MOST_MONTHS)]
-Candidate = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}-\d+$")]
+Candidate = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}-\d{1,4}$")]
 
 
 @zone_task("count", again_after=AGAIN_AFTER)
@@ -142,7 +142,13 @@ def step(name: str, parameters: Mapping[str, Any]) -> FlowRun:
         key = f"{runtime.flow_run.get_id()} {name} {number}"
         asked = cast(
             "FlowRun",
-            run_deployment(f"{name}/caregap", parameters=dict(parameters), timeout=0, idempotency_key=key),
+            run_deployment(
+                f"{name}/caregap",
+                parameters=dict(parameters),
+                timeout=0,
+                idempotency_key=key,
+                flow_run_name=f"{name} {parameters['as_of']}",
+            ),
         )
         ended = _ended(asked)
         if ended.state is not None and ended.state.is_completed():
@@ -156,10 +162,8 @@ def _ended(asked: FlowRun) -> FlowRun:
     with get_client(sync_client=True) as client:
         while True:
             found = client.read_flow_run(asked.id)
-            if found.state is not None and found.state.is_final():
-                again = found.state.is_crashed() and starts(client, found.id) < MOST_STARTS
-                if not again:
-                    return found
+            if has_ended(client, found):
+                return found
             time.sleep(2)
 
 

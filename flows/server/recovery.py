@@ -34,6 +34,12 @@ def starts(client: SyncPrefectClient, flow_run_id: UUID) -> int:
     return sum(state.name == "Pending" for state in client.read_flow_run_states(flow_run_id))
 
 
+def has_ended(client: SyncPrefectClient, run: FlowRun) -> bool:
+    """Whether a run has ended for good: one that was killed is started again, a few times."""
+    state = run.state
+    return state is not None and state.is_final() and not (state.is_crashed() and starts(client, run.id) < MOST_STARTS)
+
+
 def was_cancelled(client: SyncPrefectClient, flow_run_id: UUID) -> bool:
     """Whether somebody cancelled a run since it was last taken up: a process that is ended may still report a crash."""
     told = [state.name if state.name == "Pending" else state.type for state in client.read_flow_run_states(flow_run_id)]

@@ -1,4 +1,6 @@
+import logging
 import pickle
+import re
 
 import polars as pl
 import pytest
@@ -80,3 +82,39 @@ def test_refusals_survive_pickling(refusal: type[Refusal]) -> None:
 def test_every_kind_of_refusal_has_its_own_exit_code() -> None:
     codes = [refusal.exit_code for refusal in Refusal.__subclasses__()]
     assert sorted(codes) == [2, 10, 11, 12, 13, 14, 15, 16]
+
+
+def test_a_refused_run_says_so_in_plain_words_and_is_found_by_its_date(prefect_api: str) -> None:
+    from prefect import runtime
+
+    from flows.zone import zone_flow, zone_task
+
+    said: list[logging.LogRecord] = []
+    named: list[str] = []
+    handler = logging.Handler()
+    handler.emit = said.append  # type: ignore[method-assign]
+
+    @zone_task("part")
+    def part() -> None:
+        raise SourceRefused("it is not there", "Look elsewhere")
+
+    @zone_flow("whole")
+    def whole(as_of: str | None = None) -> None:
+        named.append(runtime.flow_run.get_name() or "")
+        part()
+
+    loggers = [logging.getLogger(name) for name in ("prefect.flow_runs", "prefect.task_runs")]
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        for day in ("2026-10-31", None):
+            with pytest.raises(SourceRefused):
+                whole(day)
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+    errors = [record for record in said if record.levelno >= logging.ERROR]
+    assert sum(record.getMessage() == "it is not there. Look elsewhere" for record in errors) == 4
+    assert not any(record.exc_info or "Traceback" in record.getMessage() for record in errors)
+    assert named[0] == "whole 2026-10-31"
+    assert re.fullmatch(r"whole \d{4}-\d\d-\d\d \d\d:\d\d", named[1])

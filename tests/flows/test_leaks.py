@@ -1,5 +1,6 @@
 """No identifier of the source anywhere outside the controller zone, also when a task fails on one."""
 
+import base64
 import gzip
 import html
 import io
@@ -31,7 +32,9 @@ def canaries(feed: Path) -> set[str]:
 
 
 def contents(folder: Path) -> list[tuple[Path, bytes]]:
-    """Each file's bytes; of Parquet also every value, and its metadata, uncompressed; of an archive its members."""
+    """Each file's bytes; of Parquet also every value, and its metadata, uncompressed; of an archive its members; of
+    Prefect's storage what is behind its base64.
+    """
     found = []
     for path in folder.rglob("*"):
         if not path.is_file() or path.is_symlink():
@@ -47,6 +50,8 @@ def contents(folder: Path) -> list[tuple[Path, bytes]]:
                 data += b"".join(archive.read(name) for name in archive.namelist())
         elif path.suffix == ".gz":
             data += gzip.decompress(data)
+        elif path.parent.name == "storage":
+            data += base64.b64decode(data)
         found.append((path, data))
     return found
 

@@ -15,16 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows import audit, outcome
+from flows.guard import Failure
 from flows.room.acts import publish_approved
 from flows.room.candidates import same_candidate
 from flows.server import children
 from flows.server.days import CITY, last_month_end, today
-from flows.server.serve import make_login, parts_of
+from flows.server.parts import make_login, parts_of
 from flows.server.source_text import source_from_text, source_to_text
 from flows.server.status import status
 from flows.settings import Layout
 from flows.sources import SourceOptions
-from schemas.errors import ApprovalMissing, UsageRefused
+from schemas.errors import ApprovalMissing, Busy, SourceRefused, UsageRefused
 from schemas.policy import load_policy
 from tests.flows import test_release_room
 from tests.flows.conftest import AS_OF, Caregap
@@ -38,7 +39,8 @@ with_candidate, waiting = test_release_room.with_candidate, test_release_room.bu
 def test_a_daily_schedule_runs_once_each_day_of_the_city_whatever_the_clocks_do() -> None:
     from prefect.server.schemas.schedules import CronSchedule
 
-    from flows.server.deployments import SCHEDULES, read_schedules
+    from flows.server.deployments import read_schedules
+    from flows.server.serve import SCHEDULES
 
     crons = {one.cron for one in read_schedules(SCHEDULES)} | {"30 3 * * *", "0 4 * * *"}
     for cron in (cron for cron in crons if cron.endswith("* * *")):
@@ -180,6 +182,28 @@ def test_a_source_reaches_the_worker_as_it_was_given(address: str, increment: bo
 def test_a_server_without_a_source_says_so() -> None:
     with pytest.raises(UsageRefused, match="without a source"):
         source_from_text("", increment=False)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_away", "again"),
+    [
+        (SourceRefused("r", "n"), True, True),
+        (SourceRefused("r", "n"), False, False),
+        (Busy("r", "n"), False, True),
+        (Failure("disk"), False, True),
+        (UsageRefused("r", "n"), True, False),
+    ],
+)
+def test_only_what_may_pass_is_tried_again(error: Exception, is_away: bool, again: bool) -> None:
+    from prefect.states import Failed
+
+    from flows.zone import zone_task
+
+    @zone_task("something", again_after=(60,), source_may_be_away=is_away)
+    def work() -> None:
+        pass
+
+    assert work.retry_condition_fn(work, None, Failed(data=error)) is again  # type: ignore[attr-defined]
 
 
 # What is shown

@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 Z_95 = 1.959963984540054
 """The 97.5 % point of the standard normal distribution: two-sided 95 % limits."""
@@ -55,10 +55,12 @@ def funnel_limits(reference: ArrayLike, total: ArrayLike, z: float) -> tuple[NDA
     most 2.5 % of areas, or 0.1 %, by chance. They are whole counts, not smoothed between them as for a drawing, for
     smoothed limits, and those of the normal approximation, call too many small areas with few gaps different.
     """
+    from scipy import stats  # a second to import, and only whoever draws a funnel needs it
+
     share, size = np.broadcast_arrays(np.asarray(reference, dtype=np.float64), np.asarray(total, dtype=np.float64))
     is_known = (size > 0) & (share >= 0) & (share <= 1)  # not a number fails every comparison
     n, rate = np.where(is_known, size, 1.0), np.where(is_known, share, 0.5)
-    tail = float(stats.norm.sf(z))
+    tail = float(special.ndtr(-z))
     low, high = (np.where(is_known, stats.binom.ppf(p, n, rate) / n, np.nan) for p in (tail, 1 - tail))
     return low, high
 

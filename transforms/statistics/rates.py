@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import polars as pl
-from scipy import special, stats
+from scipy import special
 
 from transforms.statistics.proportions import Z_95
 
@@ -18,7 +18,7 @@ def poisson_interval(count: pl.Expr, z: float = Z_95) -> tuple[pl.Expr, pl.Expr]
     chi-square distribution (Garwood, Biometrika 28 (1936) 437-442): chi-square with 2 O degrees of freedom at half the
     error, and with 2 O + 2 at the other end, each halved.
     """
-    tail, few = float(stats.norm.sf(z)), range(LEAST_EVENTS)
+    tail, few = float(special.ndtr(-z)), range(LEAST_EVENTS)
     exact_low = {events: float(special.gammaincinv(events, tail)) if events else 0.0 for events in few}
     exact_high = {events: float(special.gammainccinv(events + 1, tail)) for events in few}
     is_few, seen = count < LEAST_EVENTS, count.cast(pl.Float64)
