@@ -82,7 +82,8 @@ def read_persons(lake: Lake) -> Persons:
         mend = "Load the lake again from the source"
         raise QualityGateFailed("person numbers are missing or repeated", mend, "person", PERSON_NUMBER, repeated)
     largest = numbers.max()
-    everybody = pl.int_range(0, largest + 1 if isinstance(largest, int) else 0, dtype=pl.Int32, eager=True)
+    count = largest + 1 if isinstance(largest, int) else 0
+    everybody = pl.int_range(0, count if lake.last is None else lake.last - lake.offset, dtype=pl.Int32, eager=True)
     if numbers.equals(everybody):  # as the load writes it
         known = rows
     else:

@@ -46,7 +46,7 @@ def select_masks(
 def _mask(leaf: Selected, found: Mapping[str, NDArray[Any]], as_ofs: Days, person_count: int) -> Masks:
     """The as-of dates on which a person has a row that meets the conditions."""
     days = np.ma.filled(found["as_of"].astype("datetime64[D]").astype(np.int64), FAR_PAST)
-    masks = masks_between(days, as_ofs - 1, as_ofs)
+    masks = masks_between(days.astype(np.int32), as_ofs - 1, as_ofs)
     for column, values in leaf.where:
         if column not in found or not all(isinstance(one, _KINDS[found[column].dtype.kind]) for one in values):
             rule = f"the SELECT {leaf.name} has no such column or values"
@@ -77,7 +77,8 @@ def _arrays(connection: duckdb.DuckDBPyConnection, text: str) -> Mapping[str, ND
 
 
 def _frame(connection: duckdb.DuckDBPyConnection, text: str) -> pl.DataFrame:
-    return connection.sql(text).pl()
+    rows: pl.DataFrame = connection.sql(text).pl()
+    return rows
 
 
 def _results(
