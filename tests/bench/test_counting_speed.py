@@ -64,8 +64,8 @@ def scan(files: Files) -> None:
 def group_by(files: Files) -> None:
     """Each table's flags per person as an analyst would write them, joined to the persons and counted by sex.
 
-    Less than the indicators ask: no residence, no exclusions, no relations between events. Rows that were taken back are
-    left out, for with them the figures would be wrong.
+    Less than the indicators ask: no residence, no exclusions, no relations between events. Rows that were taken back
+    are left out, for with them the figures would be wrong.
     """
     counting = ~pl.col("is_retracted").fill_null(value=False)
     lists = load_codelists()

@@ -32,9 +32,13 @@ EVIDENCE_SCHEMA: dict[str, pl.DataType] = {
     PERSON_NUMBER: pl.Int32(),
     "status": pl.String(),
     "reason": pl.String(),
+    "newcomer_status": pl.String(),
     "evidence": pl.List(pl.Struct(_CLAUSE_SCHEMA)),
 }
-"""One row per person number; `evidence` is empty unless the gap is open.
+"""One row per person number; `evidence` is empty unless the gap is open, to somebody counted or to a newcomer.
+
+Newcomers are a stratum of their own: excluded for nothing but a too short residence, with the `newcomer_status` open,
+closed or declined that they would have. It is null for everybody else.
 
 It has an item for each part of the clause that closes the gap: `clause` in a few words, and whether it `holds`. Where
 the part counts rows of a table: `last_date`, the day of the latest row that has begun, inside the look-back or before
@@ -91,7 +95,8 @@ def _of_block(
     ]
     statuses = evaluate(lake, [indicator, *alone], [as_of], (0,), areas, known)
     everybody = statuses_at(statuses, indicator.id, as_of, for_outreach=for_outreach)
-    people = everybody.filter(pl.col("status") == "open").select(PERSON_NUMBER)
+    is_open = (pl.col("status") == "open") | (pl.col("newcomer_status") == "open").fill_null(value=False)
+    people = everybody.filter(is_open).select(PERSON_NUMBER)
     items = []
     for number, part in enumerate(parts):
         status = statuses.of[f"part {number}"]
