@@ -21,9 +21,8 @@ from flows.zone import zone_flow, zone_task
 from schemas.errors import UsageRefused
 from schemas.indicators import Indicator, load_indicators
 from schemas.policy import load_policy
-from transforms.analysis.counts import DIMENSIONS, detail_columns, details, margins, residents
-from transforms.analysis.counts import counts as count_statuses
-from transforms.analysis.evaluation import evaluate
+from transforms.analysis.blocks import count_lake
+from transforms.analysis.counts import DIMENSIONS, detail_columns, margins
 from transforms.analysis.singling_out import check_singling_out, shares, singling_out
 
 MOST_MONTHS = 32
@@ -41,14 +40,13 @@ def count(data: str, as_of: str, months: int) -> int:
     dates = month_ends(date.fromisoformat(as_of), months)
     forget_evidence(layout)
     write_coverage(layout, files, list(indicators.values()), date.fromisoformat(as_of), areas)
-    statuses = evaluate(files, list(indicators.values()), dates, policy.age_band_starts, areas)
-    counted = count_statuses(statuses)
+    counted = count_lake(files, list(indicators.values()), dates, policy.age_band_starts, areas)
     target = layout.counts / as_of
     beside = target.with_name(f".{as_of}.{uuid4().hex[:8]}")
     beside.mkdir(mode=0o700)
-    counted.write_parquet(beside / "counts.parquet")
-    details(statuses).write_parquet(beside / "details.parquet")
-    residents(statuses).write_parquet(beside / "residents.parquet")
+    counted.counts.write_parquet(beside / "counts.parquet")
+    counted.details.write_parquet(beside / "details.parquet")
+    counted.residents.write_parquet(beside / "residents.parquet")
     areas.write_parquet(beside / "areas.parquet")
     replace_json(
         beside / "counts.json",
@@ -67,7 +65,7 @@ def count(data: str, as_of: str, months: int) -> int:
     )
     replace_folder(beside, target)
     keep_counted(layout, snapshot, date.fromisoformat(as_of), areas, policy)
-    return counted.height
+    return counted.counts.height
 
 
 def _report_singling_out(

@@ -45,8 +45,9 @@ def write_evidence(layout: Layout, indicator: str, as_of: date, reason: str, *, 
     layout.evidence.mkdir(mode=0o700, exist_ok=True)
     target = layout.evidence / f"{as_of}-{indicator}{'' if for_outreach else '-everybody'}.parquet"
     _replace_parquet(rows, target)
-    is_open = rows["status"] == "open"
-    return f"{target}: {rows.height:,} persons, {int(is_open.sum()):,} open gaps. The next analysis removes it"
+    is_open, is_newly_open = rows["status"] == "open", rows["newcomer_status"] == "open"
+    found = f"{int(is_open.sum()):,} open gaps, and {int(is_newly_open.sum()):,} of newcomers"
+    return f"{target}: {rows.height:,} persons, {found}. The next analysis removes it"
 
 
 def forget_evidence(layout: Layout) -> None:

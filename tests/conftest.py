@@ -12,6 +12,9 @@ import websockets.asyncio.connection
 
 from flows.settings import Layout, prepare
 
+TABLE = "table to show"
+"""Property of a test that has a table to show; it stands at the end of the output, whoever ran the test."""
+
 _home = Path(tempfile.mkdtemp(prefix="caregap-tests-"))
 atexit.register(shutil.rmtree, _home, ignore_errors=True)
 prepare(Layout(_home))
@@ -33,3 +36,12 @@ def chromium() -> str:
     found = shutil.which("chromium")
     needs(found, "Chromium", "chromium")
     return str(found)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the tables of the tests: what a passed test prints is not shown, and nothing that another process prints."""
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
+    for report in reports:
+        for name, text in report.user_properties:
+            if name == TABLE:
+                terminalreporter.write_line(f"\n{text}")

@@ -90,6 +90,23 @@ def test_a_closed_gap_needs_no_evidence(tmp_path: Path, tested: date) -> None:
     assert (row["status"], row["evidence"]) == ("closed", [])
 
 
+@pytest.mark.parametrize(
+    ("moved_in", "tested", "told"),
+    [
+        (date(2022, 6, 30), None, ("open", None, 1)),
+        (date(2022, 7, 1), None, ("excluded", "open", 1)),
+        (date(2022, 7, 1), date(2023, 1, 1), ("excluded", "closed", 0)),
+        (date(2023, 7, 1), None, ("excluded", None, 0)),
+    ],
+)
+def test_newcomers_are_told_as_a_stratum_of_their_own(
+    tmp_path: Path, moved_in: date, tested: date | None, told: tuple[str, str | None, int]
+) -> None:
+    home = {"person_number": 0, "area_code": "101", "from_date": moved_in}
+    row = diabetic(tmp_path, *([{"event_date": tested}] if tested else []), residence=[home])
+    assert (row["status"], row["newcomer_status"], len(row["evidence"])) == told
+
+
 def test_what_is_due_at_an_age_is_expected_from_then(tmp_path: Path) -> None:
     early = {"person_number": 0, "code_system": "atc", "code": "J07BD52", "event_date": date(2021, 4, 1)}
     rows = {"person": [{"person_number": 0, "birth_date": date(2020, 12, 1), "sex": "female"}], "vaccination": [early]}
@@ -194,7 +211,7 @@ def test_the_evidence_is_the_latest_row_that_the_records_hold(seed: int, name: s
         expected = statuses_at(statuses, name, as_of, for_outreach=outreach)
         assert run(files, name, as_of, for_outreach=outreach).select(expected.columns).equals(expected)
     for row in found.iter_rows(named=True):
-        assert (row["status"] == "open") == bool(row["evidence"])
+        assert ("open" in (row["status"], row["newcomer_status"])) == bool(row["evidence"])
         records = of_person(rows, row[PERSON_NUMBER])
         for item in row["evidence"]:
             if not isinstance(indicator.closed, Events):

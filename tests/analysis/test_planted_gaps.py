@@ -3,7 +3,7 @@
 What is planted is the generator's own plan; what is found has gone through the controller's load and the evaluation.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,6 +14,7 @@ import pytest
 from schemas.areas import load_areas
 from schemas.indicators import load_indicators
 from schemas.policy import load_policy
+from tests.conftest import TABLE
 from transforms.analysis.counts import statuses_at
 from transforms.analysis.evaluation import evaluate
 from transforms.controller.keys import Keyring
@@ -88,9 +89,13 @@ def compare(folder: Path, source: SyntheticSource) -> Comparison:
     return Comparison(statuses_found, truth)
 
 
-def show(title: str, table: pl.DataFrame) -> None:
+Show = Callable[[str, object], None]
+
+
+def show(record_property: Show, title: str, table: pl.DataFrame) -> None:
+    """Have the table stand in the output of the tests."""
     with pl.Config(tbl_rows=40, tbl_width_chars=120, fmt_str_lengths=40, tbl_hide_dataframe_shape=True):
-        print(f"\n{title}\n{table}")  # noqa: T201 the table is what the test is to show
+        record_property(TABLE, f"{title}\n{table}")
 
 
 @pytest.fixture(scope="module")
@@ -98,9 +103,9 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     return compare(tmp_path_factory.mktemp("clean"), SyntheticSource(30_000, 3, AS_OF, 11, dirt=False))
 
 
-def test_clean_data_show_every_planted_gap_and_no_other(clean: Comparison) -> None:
+def test_clean_data_show_every_planted_gap_and_no_other(clean: Comparison, record_property: Show) -> None:
     table = clean.table()
-    show("Planted gaps in clean data", table)
+    show(record_property, "Planted gaps in clean data", table)
     assert set(table["indicator"]) == set(INDICATORS)
     assert len(INDICATORS) == 20
     assert (table["planted"] >= 5).all()
@@ -142,10 +147,12 @@ def test_every_open_gap_has_a_cause(clean: Comparison) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_dirty_data_show_the_planted_gaps_with_precision_and_recall_of_at_least_99_percent(tmp_path: Path) -> None:
+def test_dirty_data_show_the_planted_gaps_with_precision_and_recall_of_at_least_99_percent(
+    tmp_path: Path, record_property: Show
+) -> None:
     found = compare(tmp_path / "dirty", SyntheticSource(150_000, 3, AS_OF, 11))
     table = found.table()
-    show("Planted gaps in data with faults", table)
+    show(record_property, "Planted gaps in data with faults, at the documented rates", table)
     assert set(found.truth["faults"]["kind"]) >= {"duplicate_person", "changed_code", "retroactive_move", "after_death"}
     assert found.truth["late"].height > 1000
     assert (table["planted"] >= 50).all()

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from schemas.tables import TABLES
 from tests.analysis.populations import CHECKS, COMMON_DIAGNOSES, MEDICINES
-from transforms.controller.load import BUCKET_PERSONS, ROW_GROUP
+from transforms.controller.load import BUCKET_PERSONS, write_run
 
 FIRST, LAST = np.datetime64("2019-01-01").astype(int), np.datetime64("2023-12-31").astype(int)
 PER_PERSON = {
@@ -16,6 +16,8 @@ PER_PERSON = {
     "vaccination": 1.0, "contact_request": 1.0, "service_period": 0.05, "restriction": 0.01, "residence": 1.2,
 }  # fmt: skip
 """Rows a person in five years; 73 of them in the four large tables, as in a city's extract."""
+RETRACTED = 0.002
+"""Share of the rows of events that the source took back."""
 _OTHER_CODES = 100
 """Codes that no indicator asks for, in each table with codes; most rows have one of these."""
 
@@ -31,12 +33,10 @@ def write_counting_lake(folder: Path, person_count: int, seed: int = 1) -> dict[
         for name, frame in frames.items():
             schema = TABLES[name].platform_schema
             missing = [pl.lit(None, schema[column]).alias(column) for column in schema if column not in frame.columns]
-            rows = (
-                frame.with_columns(missing).select(list(schema)).cast(schema).sort(TABLES[name].order, nulls_last=False)
-            )
-            path = folder / f"{name}-{start}.parquet"
-            rows.write_parquet(path, compression="zstd", compression_level=1, row_group_size=ROW_GROUP, statistics=True)
-            files.setdefault(name, []).append(str(path))
+            taken_back = pl.Series("is_retracted", rng.random(frame.height) < RETRACTED).replace(False, None)
+            rows = frame.with_columns(missing).with_columns(taken_back if name in PER_PERSON else [])
+            rows = rows.select(list(schema)).cast(schema).sort(TABLES[name].order, nulls_last=False)
+            files.setdefault(name, []).extend(map(str, write_run(rows, folder / f"{name}-{start}")))
     return files
 
 

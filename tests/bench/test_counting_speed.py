@@ -64,8 +64,10 @@ def scan(files: Files) -> None:
 def group_by(files: Files) -> None:
     """Each table's flags per person as an analyst would write them, joined to the persons and counted by sex.
 
-    Less than the indicators ask: no residence, no exclusions, no relations between events.
+    Less than the indicators ask: no residence, no exclusions, no relations between events. Rows that were taken back
+    are left out, for with them the figures would be wrong.
     """
+    counting = ~pl.col("is_retracted").fill_null(value=False)
     lists = load_codelists()
 
     def coded(name: str) -> pl.Expr:
@@ -93,7 +95,8 @@ def group_by(files: Files) -> None:
     }
     persons = pl.scan_parquet(list(files["person"])).select("person_number", "sex", "birth_date")
     for table, aggregates in flags.items():
-        found = pl.scan_parquet(list(files[table])).group_by("person_number").agg(**aggregates)
+        rows = pl.scan_parquet(list(files[table])).filter(counting)
+        found = rows.group_by("person_number").agg(**aggregates)
         persons = persons.join(found, on="person_number", how="left")
     names = [name for aggregates in flags.values() for name in aggregates]
     persons.group_by("sex").agg(pl.col(names).sum()).collect(engine="streaming")

@@ -82,7 +82,7 @@ def run_cases(indicator: Indicator, cases: Sequence[Case], folder: Path) -> list
     found = {as_of: statuses_at(statuses, indicator.id, as_of, for_outreach=False).rows() for as_of in as_ofs}
     outcomes = []
     for number, case in enumerate(cases):
-        _, status, reason = found[case.as_of][number]
+        _, status, reason, _ = found[case.as_of][number]
         outcomes.append(Outcome(case.name, case.expect, f"{status}: {reason}" if reason else status))
     return outcomes
 

@@ -152,6 +152,7 @@ def margins(counts: pl.DataFrame, areas: pl.DataFrame) -> pl.DataFrame:
 def statuses_at(statuses: Statuses, indicator: str, as_of: date, *, for_outreach: bool) -> pl.DataFrame:
     """One row per person number: `status` (not_applicable, excluded, declined, open or closed) and exclusion `reason`.
 
+    `newcomer_status` is open, closed or declined for whom nothing but a too short residence leaves out, and else null.
     This is the only way to statuses of persons. Whoever asks says whether somebody will be contacted because of the
     answer: `for_outreach` leaves out who is under a contact ban, is in no count, or has died. Raises UsageRefused
     where the indicator or the date was not evaluated.
@@ -166,6 +167,7 @@ def statuses_at(statuses: Statuses, indicator: str, as_of: date, *, for_outreach
             PERSON_NUMBER: pl.int_range(height, dtype=pl.Int32, eager=True),
             "status": _words(status.persons, words, bit, height).fill_null("not_applicable"),
             "reason": _words(status.persons, status.reasons, bit, height),
+            "newcomer_status": _words(status.persons, status.newcomers, bit, height),
         }
     )
     if not for_outreach:

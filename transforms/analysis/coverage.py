@@ -5,9 +5,11 @@ stands how many of the residents have any record at all, how complete the rows a
 12 months before: where recording has risen, a fall in gaps is not by itself better care.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass, replace
 from datetime import date
+from functools import reduce
+from operator import add
 from typing import TypeAlias
 
 import numpy as np
@@ -20,7 +22,7 @@ from schemas.table import PERSON_NUMBER, Table
 from schemas.tables import TABLES
 from transforms.analysis.days import FAR_PAST, Days, column_days, day_numbers, days_before
 from transforms.analysis.evaluation import Statuses, evaluate
-from transforms.analysis.lake import Lake, tables_named
+from transforms.analysis.lake import PERSONS_AT_ONCE, Files, Lake, tables_named
 from transforms.analysis.reading import person_numbers
 from transforms.analysis.selects import select_text
 
@@ -75,21 +77,31 @@ def _parts(definition: object) -> Iterator[object]:
 
 
 def coverage(
-    files: Mapping[str, Sequence[str]], indicators: Sequence[Indicator], as_of: date, areas: pl.DataFrame
+    files: Files,
+    indicators: Sequence[Indicator],
+    as_of: date,
+    areas: pl.DataFrame,
+    persons_at_once: int = PERSONS_AT_ONCE,
 ) -> pl.DataFrame:
     """One row per table that the indicators use, month and area; COVERAGE_SCHEMA. Each file is read once, by itself.
 
-    The month that ends on the as-of date, and MONTHS_BEFORE before it.
+    The month that ends on the as-of date, and MONTHS_BEFORE before it. So many persons are looked at in one go.
     """
+    tables = sorted({name for indicator in indicators for name in tables_used(indicator)})
+    blocks = [_of_block(lake, tables, as_of, areas) for lake in Lake(files).blocks(persons_at_once)]
+    counts = [name for name, kind in COVERAGE_SCHEMA.items() if kind == pl.Int64]
+    return blocks[0].with_columns(reduce(add, (block[name] for block in blocks)) for name in counts)
+
+
+def _of_block(lake: Lake, tables: Sequence[str], as_of: date, areas: pl.DataFrame) -> pl.DataFrame:
     ends = np.concatenate(
         [days_before(day_numbers([as_of]), Period(month, "months")) for month in range(MONTHS_BEFORE + 1, -1, -1)]
     )
     dates = [date.fromordinal(date(1970, 1, 1).toordinal() + int(day)) for day in ends[1:]]
-    statuses = evaluate(files, [], dates, (0,), areas)
+    statuses = evaluate(lake, [], dates, (0,), areas)
     homes = _homes(statuses)
     residents = np.concatenate([_tally(home, None, len(statuses.area_codes)) for home in homes])
-    tables = sorted({name for indicator in indicators for name in tables_used(indicator)})
-    found = [_of_table(files.get(name, ()), TABLES[name], ends, homes, residents) for name in tables]
+    found = [_of_table(lake, TABLES[name], ends, homes, residents) for name in tables]
     labels = pl.DataFrame({"month_end": dates}).join(pl.DataFrame({"area_code": statuses.area_codes}), how="cross")
     frames = [
         labels.with_columns(counts, as_of=pl.lit(as_of), table=pl.lit(name))
@@ -164,7 +176,7 @@ def _homes(statuses: Statuses) -> NDArray[np.int32]:
 
 
 def _of_table(
-    paths: Sequence[str], table: Table, ends: Days, homes: NDArray[np.int32], residents: NDArray[np.int64]
+    lake: Lake, table: Table, ends: Days, homes: NDArray[np.int32], residents: NDArray[np.int64]
 ) -> list[pl.Series]:
     """Counts by month and area, months first. `ends` begins with the day before the first month."""
     month_count, person_count = homes.shape
@@ -175,8 +187,8 @@ def _of_table(
     bits = np.left_shift(np.uint32(1), np.arange(month_count, dtype=np.uint32))
     counts = {name: np.zeros(month_count * area_count) for name, kind in COVERAGE_SCHEMA.items() if kind == pl.Int64}
     seen = np.zeros(person_count, dtype=np.uint32)
-    for path in paths:
-        rows = _read(path, table, ends)
+    for path in lake.files.get(table.name, ()):
+        rows = _read(replace(lake, files={table.name: [path]}), table, ends)
         persons, days = (
             person_numbers(rows[PERSON_NUMBER], table.name, person_count),
             column_days(rows["event_date"], 0),
@@ -218,12 +230,11 @@ def _tally(cells: Numbers, which: NDArray[np.bool_] | None, area_count: int, mon
     return found.reshape(month_count, -1)[:, :-1].ravel()
 
 
-def _read(path: str, table: Table, ends: Days) -> pl.DataFrame:
+def _read(lake: Lake, table: Table, ends: Days) -> pl.DataFrame:
     first, last = (pl.lit(int(day), pl.Int32).cast(pl.Date) for day in (ends[0], ends[-1]))
     missing = {f"without_{name}": pl.col(name).is_null() for name in ("code", "value") if name in table.names}
     return (
-        Lake({table.name: [path]})
-        .scan(table)
+        lake.scan(table)
         .filter(pl.col("event_date") > first, pl.col("event_date") <= last)
         .select(PERSON_NUMBER, "event_date", "recorded_date", **missing)
         .collect(engine="streaming")

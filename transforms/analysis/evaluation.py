@@ -15,7 +15,7 @@ from schemas.table import PERSON_NUMBER
 from transforms.analysis.compiling import leaves_of
 from transforms.analysis.days import FAR_PAST, MAX_AS_OFS, Days, Masks, Reach, age_masks, day_numbers, masks_between
 from transforms.analysis.features import event_masks
-from transforms.analysis.lake import Lake
+from transforms.analysis.lake import Files, Lake, as_lake
 from transforms.analysis.persons import (
     CONTACT_BAN,
     NOT_COUNTED,
@@ -64,7 +64,7 @@ class Statuses:
 
 
 def evaluate(
-    files: Mapping[str, Sequence[str]],
+    files: Files | Lake,
     indicators: Sequence[Indicator],
     as_ofs: Sequence[date],
     age_band_starts: Sequence[int],
@@ -73,13 +73,13 @@ def evaluate(
 ) -> Statuses:
     """Find the status of everybody on up to 32 as-of dates in one pass over the lake.
 
-    `files` are the Parquet files of each table of one consistent version of the lake; a table may be missing. `areas`
-    is a geography (`schemas.areas`). Raises UsageRefused where the dates or a definition cannot be used, and
-    QualityGateFailed where rows belong to nobody.
+    `files` are the Parquet files of each table of one consistent version of the lake, where a table may be missing, or
+    a part of such a lake. `areas` is a geography (`schemas.areas`). Raises UsageRefused where the dates or a definition
+    cannot be used, and QualityGateFailed where rows belong to nobody.
     """
     if not 1 <= len(as_ofs) <= MAX_AS_OFS or len(set(as_ofs)) < len(as_ofs):
         raise UsageRefused(f"there must be 1 to {MAX_AS_OFS} different as-of dates", "Ask for fewer months at once")
-    lake, days = Lake(files), day_numbers(as_ofs)
+    lake, days = as_lake(files), day_numbers(as_ofs)
     persons = read_persons(lake)
     residences, restrictions = read_residences(lake, areas, len(persons)), read_restrictions(lake, len(persons))
     every = _with_components(indicators)

@@ -1,6 +1,6 @@
 """Why a gap is open: what is known of each person for the clauses that would have closed it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 
@@ -12,7 +12,7 @@ from schemas.table import PERSON_NUMBER
 from schemas.tables import TABLES
 from transforms.analysis.counts import statuses_at
 from transforms.analysis.evaluation import evaluate
-from transforms.analysis.lake import Lake
+from transforms.analysis.lake import PERSONS_AT_ONCE, Files, Lake
 from transforms.analysis.reading import coded
 from transforms.analysis.selects import select_rows
 
@@ -32,9 +32,13 @@ EVIDENCE_SCHEMA: dict[str, pl.DataType] = {
     PERSON_NUMBER: pl.Int32(),
     "status": pl.String(),
     "reason": pl.String(),
+    "newcomer_status": pl.String(),
     "evidence": pl.List(pl.Struct(_CLAUSE_SCHEMA)),
 }
-"""One row per person number; `evidence` is empty unless the gap is open.
+"""One row per person number; `evidence` is empty unless the gap is open, to somebody counted or to a newcomer.
+
+Newcomers are a stratum of their own: excluded for nothing but a too short residence, with the `newcomer_status` open,
+closed or declined that they would have. It is null for everybody else.
 
 It has an item for each part of the clause that closes the gap: `clause` in a few words, and whether it `holds`. Where
 the part counts rows of a table: `last_date`, the day of the latest row that has begun, inside the look-back or before
@@ -45,11 +49,12 @@ SELECT: `selected`, every row that it gives for the person, as JSON.
 
 
 def evidence(
-    files: Mapping[str, Sequence[str]],
+    files: Files,
     indicator: Indicator,
     as_of: date,
     areas: pl.DataFrame,
     codelists: Mapping[str, CodeList] | None = None,
+    persons_at_once: int = PERSONS_AT_ONCE,
     *,
     for_outreach: bool,
 ) -> pl.DataFrame:
@@ -58,7 +63,23 @@ def evidence(
     `files` and `areas` as for `evaluate`. `for_outreach` leaves out who must not be contacted, as `statuses_at` does;
     nobody who has objected has another status than not_applicable, and so no evidence. Raises as `evaluate` does.
     """
-    known, lake = codelists or load_codelists(), Lake(files)
+    known = codelists or load_codelists()
+    blocks = [
+        _of_block(lake, indicator, as_of, areas, known, for_outreach=for_outreach)
+        for lake in Lake(files).blocks(persons_at_once)
+    ]
+    return pl.concat(blocks)
+
+
+def _of_block(
+    lake: Lake,
+    indicator: Indicator,
+    as_of: date,
+    areas: pl.DataFrame,
+    known: Mapping[str, CodeList],
+    *,
+    for_outreach: bool,
+) -> pl.DataFrame:
     parts = list(dict.fromkeys(leaves(indicator.closed)))
     # A part by itself is an indicator of everybody that is closed where the part holds.
     alone = [
@@ -72,9 +93,10 @@ def evidence(
         )
         for number, part in enumerate(parts)
     ]
-    statuses = evaluate(files, [indicator, *alone], [as_of], (0,), areas, known)
+    statuses = evaluate(lake, [indicator, *alone], [as_of], (0,), areas, known)
     everybody = statuses_at(statuses, indicator.id, as_of, for_outreach=for_outreach)
-    people = everybody.filter(pl.col("status") == "open").select(PERSON_NUMBER)
+    is_open = (pl.col("status") == "open") | (pl.col("newcomer_status") == "open").fill_null(value=False)
+    people = everybody.filter(is_open).select(PERSON_NUMBER)
     items = []
     for number, part in enumerate(parts):
         status = statuses.of[f"part {number}"]
@@ -89,7 +111,8 @@ def evidence(
     gathered = pl.concat(items).group_by(PERSON_NUMBER, maintain_order=True).agg("evidence")
     return (
         everybody.join(gathered, on=PERSON_NUMBER, how="left", maintain_order="left")
-        .with_columns(pl.col("evidence").fill_null([]), indicator=pl.lit(indicator.id), as_of=pl.lit(as_of))
+        .with_columns(pl.col(PERSON_NUMBER) + lake.offset, pl.col("evidence").fill_null([]))
+        .with_columns(indicator=pl.lit(indicator.id), as_of=pl.lit(as_of))
         .select(pl.col(name).cast(kind) for name, kind in EVIDENCE_SCHEMA.items())
     )
 

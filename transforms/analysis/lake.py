@@ -1,38 +1,59 @@
 """The lake as the analysis reads it: one list of Parquet files per table, rows that have been retracted left out."""
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import duckdb
 import polars as pl
 import pyarrow.parquet as pq
 
-from schemas.table import Table
+from schemas.table import PERSON_NUMBER, Table
 from schemas.tables import TABLES
 
 RETRACTED = pl.col("is_retracted").fill_null(value=False)
 """A row is retracted only where it says so."""
 
 
+PERSONS_AT_ONCE = 1 << 20
+"""Persons whose records are evaluated together: below 2 GiB, however many there are and whatever the dates."""
+Files: TypeAlias = Mapping[str, Sequence[str]]
+
+
 @dataclass(frozen=True)
 class Lake:
-    """Parquet files by table name, of one consistent version; a table without files is empty."""
+    """Parquet files by table name, of one consistent version; a table without files is empty.
 
-    files: Mapping[str, Sequence[str]]
+    It may hold a range of the persons only, from `first` to before `last`, and then numbers them from 0. A range
+    without a beginning or an end also has the rows of numbers that nobody can have, so that one of them refuses those.
+    """
+
+    files: Files
+    first: int | None = None
+    last: int | None = None
+
+    @property
+    def offset(self) -> int:
+        """What is to be added to the number of a person here."""
+        return self.first or 0
 
     def scan(self, table: Table) -> pl.LazyFrame:
         """Rows of a table that count."""
         return self.scan_all(table)[0].filter(~RETRACTED)
 
     def scan_all(self, table: Table) -> tuple[pl.LazyFrame, int]:
-        """Rows of a table with those that do not count, and how many there are."""
+        """Rows of a table with those that do not count, and how many there are at most."""
         paths = list(self.files.get(table.name, ()))
         rows = pl.scan_parquet(paths) if paths else pl.LazyFrame(schema=table.platform_schema)
+        if within := self._within():
+            rows = rows.filter(pl.sql_expr(within)).with_columns(pl.col(PERSON_NUMBER) - self.offset)
         return rows, sum(pq.read_metadata(path).num_rows for path in paths)
 
     def views(self, connection: duckdb.DuckDBPyConnection, select: str) -> None:
         """Give a connection a view of every table that a SELECT names, under its name, of the rows that count."""
+        columns = f"* REPLACE ({PERSON_NUMBER} - {self.offset} AS {PERSON_NUMBER})" if self.offset else "*"
+        counting = " AND ".join(filter(None, ("NOT coalesce(is_retracted, false)", self._within())))
         for name in tables_named(select):
             paths = list(self.files.get(name, ()))
             if paths:
@@ -41,8 +62,55 @@ class Lake:
             else:
                 rows = f"empty_{name}"
                 connection.register(rows, pl.DataFrame(schema=TABLES[name].platform_schema))
-            counting = f"CREATE TEMP VIEW {name} AS FROM {rows} WHERE NOT coalesce(is_retracted, false)"
-            connection.execute(counting).fetchall()
+            connection.execute(f"CREATE TEMP VIEW {name} AS FROM {rows} SELECT {columns} WHERE {counting}").fetchall()
+
+    def blocks(self, persons_at_once: int) -> Iterator["Lake"]:
+        """The lake in ranges of so many persons, in order, each with the files that can have rows of them."""
+        largest = self.scan_all(TABLES["person"])[0].select(pl.col(PERSON_NUMBER).max()).collect().item()
+        if largest is None or largest < persons_at_once:
+            yield self
+            return
+        numbers = {path: _numbers_in(path) for paths in self.files.values() for path in paths}
+        for start in range(0, largest + 1, persons_at_once):
+            end = start + persons_at_once
+            block = Lake({}, start or None, end if end <= largest else None)
+            files = {
+                name: [path for path in paths if block._may_hold(numbers[path])] for name, paths in self.files.items()
+            }
+            yield replace(block, files=files)
+
+    def _may_hold(self, numbers: range | None) -> bool:
+        """Whether rows of these persons, or of nobody knows whom, can be of the range."""
+        if numbers is None:
+            return True
+        return (self.last is None or numbers.start < self.last) and (self.first is None or numbers.stop > self.first)
+
+    def _within(self) -> str:
+        """The condition on rows of the range, as SQL; empty where the lake is whole."""
+        least = [f"{PERSON_NUMBER} >= {self.first}"] if self.first is not None else []
+        below = [f"{PERSON_NUMBER} < {self.last}"] if self.last is not None else []
+        within = " AND ".join(least + below)
+        return f"({within} OR {PERSON_NUMBER} IS NULL)" if below and not least else within
+
+
+def as_lake(files: Files | Lake) -> Lake:
+    """The whole lake of some files, or a lake as it is."""
+    return files if isinstance(files, Lake) else Lake(files)
+
+
+def _numbers_in(path: str) -> range | None:
+    """The person numbers that a file can hold, as it says itself; None where it does not."""
+    about = pq.read_metadata(path)
+    if PERSON_NUMBER not in about.schema.names:
+        return None
+    column, least, most = about.schema.names.index(PERSON_NUMBER), [], []
+    for group in range(about.num_row_groups):
+        statistics = about.row_group(group).column(column).statistics
+        if statistics is None or not statistics.has_min_max or statistics.null_count:
+            return None
+        least.append(statistics.min)
+        most.append(statistics.max)
+    return range(min(least, default=0), max(most, default=-1) + 1)
 
 
 def own_connection() -> duckdb.DuckDBPyConnection:

@@ -65,6 +65,21 @@ class _Asked:
     columns: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """What is asked of some scans of a table: the texts `in_order` tell rows apart, `beside` is what they do not tell.
+
+    `known_as` is the one thing asked, where the scan itself sees to its conditions.
+    """
+
+    table: Table
+    asked: Sequence[_Asked]
+    scans: Sequence[pl.LazyFrame]
+    in_order: Sequence[str]
+    beside: Mapping[Events, Events]
+    known_as: Events | None
+
+
 def read_rows(
     lake: Lake, leaves: Iterable[Events], codelists: CodeLists, as_ofs: Days, person_count: int
 ) -> dict[Events, Records]:
@@ -80,8 +95,13 @@ def read_rows(
     for rows, asking in wanted.items():
         tables.setdefault(rows.table, []).append(_asked(rows, asking, as_ofs))
     found: dict[Events, Records] = {}
-    for name, asked in tables.items():
-        found |= _read(lake, TABLES[name], asked, codelists)
+    small, large = _readings(lake, tables, codelists)
+    # What is small is read together, which starts the threads once; of what is large one reading is held at a time.
+    for together in [small, *([reading] for reading in large)]:
+        frames = iter(pl.collect_all([scan for one in together for scan in one.scans], engine="streaming"))
+        for reading in together:
+            read = pl.concat([next(frames) for _ in reading.scans])
+            found |= _found(read, reading, codelists)
     for rows, records in found.items():
         person_numbers(records.persons, rows.table, person_count)
     return found
@@ -97,28 +117,33 @@ def _asked(rows: Events, leaves: Sequence[Events], as_ofs: Days) -> _Asked:
     return _Asked(rows, min(a for a, _ in reached), max(u for _, u in reached), tuple(columns))
 
 
-def _read(lake: Lake, table: Table, asked: Sequence[_Asked], codelists: CodeLists) -> dict[Events, Records]:
-    """Read a small table once; of a large one what is asked, in as few scans as its order favours."""
-    every, row_count = lake.scan_all(table)
-    if row_count <= _FEW:
-        # To leave rows out costs a copy of the others; one without a date counts for no date.
-        dated = every.with_columns(event_date=pl.when(~RETRACTED).then("event_date"))
-        return _told_apart(table, asked, [dated], codelists)
-    every = every.filter(~RETRACTED)
-    scans: dict[tuple[object, ...], list[_Asked]] = {}
-    for one in asked:
-        scans.setdefault(_scan_of(one), []).append(one)
-    found: dict[Events, Records] = {}
-    for together in scans.values():
-        rows = _dated(every, together)
-        if together[0].rows.codes:
-            found |= _told_apart(table, together, _coded(rows, table, together, codelists), codelists)
-        else:  # one of its own, whose conditions the scan itself sees to
-            (one,) = together
-            alone = replace(one, rows=Events(table.name))
-            rows = rows.filter(pl.lit(value=True), *conditions(one.rows))
-            found[one.rows] = _told_apart(table, [alone], [rows], codelists)[alone.rows]
-    return found
+def _readings(
+    lake: Lake, tables: Mapping[str, Sequence[_Asked]], codelists: CodeLists
+) -> tuple[list[_Reading], list[_Reading]]:
+    """Small tables, to be read once; of the others what is asked, in as few scans as their order favours."""
+    small: list[_Reading] = []
+    large: list[_Reading] = []
+    for name, asked in tables.items():
+        table = TABLES[name]
+        every, row_count = lake.scan_all(table)
+        if row_count <= _FEW:
+            # To leave rows out costs a copy of the others; one without a date counts for no date.
+            small.append(
+                _reading(table, asked, [every.with_columns(event_date=pl.when(~RETRACTED).then("event_date"))])
+            )
+            continue
+        scans: dict[tuple[object, ...], list[_Asked]] = {}
+        for one in asked:
+            scans.setdefault(_scan_of(one), []).append(one)
+        for together in scans.values():
+            rows = _dated(every.filter(~RETRACTED), together)
+            if together[0].rows.codes:
+                large.append(_reading(table, together, _coded(rows, table, together, codelists)))
+            else:  # one of its own, whose conditions the scan itself sees to
+                (one,) = together
+                rows = rows.filter(pl.lit(value=True), *conditions(one.rows))
+                large.append(_reading(table, [replace(one, rows=Events(name))], [rows], one.rows))
+    return small, large
 
 
 def _scan_of(asked: _Asked) -> tuple[object, ...]:
@@ -133,29 +158,39 @@ def _scan_of(asked: _Asked) -> tuple[object, ...]:
     return (asked.rows.table, asked.after, asked.columns) if in_order else (asked.rows.table,)
 
 
-def _told_apart(
-    table: Table, asked: Sequence[_Asked], scans: Sequence[pl.LazyFrame], codelists: CodeLists
-) -> dict[Events, Records]:
-    """Read some scans of a table, and find in their rows what is asked.
+def _reading(
+    table: Table, asked: Sequence[_Asked], scans: Sequence[pl.LazyFrame], known_as: Events | None = None
+) -> _Reading:
+    """What is asked of some scans of a table.
 
     The first columns of the table's order are read as they are, and tell the rows apart by their runs. Conditions on
     other columns are worked out by the scan itself, so that their texts are not kept.
     """
-    texts = {name for one in asked for name, _ in (*one.rows.where, *one.rows.where_not)}
-    texts |= {name for one in asked if one.rows.codes or "code" in one.columns for name in CODE}
-    in_order = [name for name in table.order[:2] if name in texts]
+    named = {name for one in asked for name, _ in (*one.rows.where, *one.rows.where_not)}
+    named |= {name for one in asked if one.rows.codes or "code" in one.columns for name in CODE}
+    in_order = [name for name in table.order[:2] if name in named]
     beside = {one.rows: _beside(one.rows, in_order) for one in asked}
     others = {name for one in asked for name in one.columns if name not in in_order}
     texts = {*in_order, *(CODE if "code" in others or any(rows.codes for rows in beside.values()) else ())}
     columns = {name: _array(name, table) for name in (PERSON_NUMBER, "event_date", *sorted(others - texts))}
     columns |= {str(rows): _meets(rows) for rows in beside.values() if rows.where or rows.where_not}
-    read = pl.concat(pl.collect_all([rows.select(*sorted(texts), **columns) for rows in scans], engine="streaming"))
-    flags = _flags(read, dict.fromkeys(beside.values()), table, codelists)
-    if "code" in others:
+    return _Reading(
+        table, asked, [rows.select(*sorted(texts), **columns) for rows in scans], in_order, beside, known_as
+    )
+
+
+def _found(read: pl.DataFrame, reading: _Reading, codelists: CodeLists) -> dict[Events, Records]:
+    """What is asked, found in the rows of a reading."""
+    beside = reading.beside
+    flags = _flags(read, dict.fromkeys(beside.values()), reading.table, codelists)
+    if any("code" in one.columns for one in reading.asked) and "code" not in reading.in_order:
         code = pl.concat_str(pl.col("code_system").fill_null(""), "code", separator=" ")
         read = read.with_columns(code=code.rank("dense").cast(pl.Int32).fill_null(0))
-    runs = runs_of(read, in_order)
-    return {one.rows: records_of(runs, one.rows, one.columns, codelists, flags.get(beside[one.rows])) for one in asked}
+    runs = runs_of(read, reading.in_order)
+    return {
+        reading.known_as or one.rows: records_of(runs, one.rows, one.columns, codelists, flags.get(beside[one.rows]))
+        for one in reading.asked
+    }
 
 
 def _beside(rows: Events, in_order: Sequence[str]) -> Events:

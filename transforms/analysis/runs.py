@@ -93,7 +93,7 @@ def _are_met(runs: Runs, rows: Events, codelists: Mapping[str, CodeList]) -> Fla
         held.append(_are_listed(runs, [codelists[name] for name in rows.codes]))
     met = np.ones((1 + len(held), runs.head_count), dtype=np.bool_)
     met[1:] = held or met[1:]
-    all_met: Flags = met.all(axis=0)
+    all_met: Flags = np.logical_and.reduce(met)
     return all_met
 
 
