@@ -1,4 +1,4 @@
-"""Figures about the rows of each table, computed in one pass over its files; no row and no value leaves this file.
+"""Figures about the rows of each table, file by file and each once; no row and no value leaves this file.
 
 A figure of a table is named by what it counts ("row_count"), one of a column by both ("unit.null_share"). A share is
 of the table's rows unless it says otherwise, lies between 0 and 1, has the count it is made of beside it under the
@@ -6,11 +6,14 @@ same name with `_count`, and is None where there is nothing to divide by.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TypedDict
 
-import duckdb
+import polars as pl
 
 from schemas.table import PERSON_NUMBER, Kind, Table
 from schemas.tables import TABLES
@@ -46,7 +49,11 @@ _INTAKE = (
     "lost_count",
 )
 SAMPLED_ROWS = 2_000_000
-"""Repeated rows are counted among the rows of one person in so many that about as many rows as this are looked at."""
+"""What is there twice is looked for among so many rows of a table at most: all rows of one person in so many, and for
+a key all rows of one key in so many, whosever they are."""
+_BEYOND = 1 << 20
+"""Person numbers that lie so far beyond the number of persons are nobody's; those of a lake are dense."""
+_DAYS = "days_since_latest_event"
 
 
 class Intake(TypedDict):
@@ -63,7 +70,6 @@ def profile(
     intake: Mapping[str, Intake] | None = None,
     *,
     latest: date | None = None,
-    memory_limit: str = "2GB",
     threads: int = 2,
 ) -> dict[str, Figures]:
     """One row of figures per table of `schemas.tables`; a table without files is an empty one.
@@ -71,104 +77,125 @@ def profile(
     `files` are Parquet files with the columns of `Table.platform_schema`. A day after `latest` (`as_of` where it is
     not given) lies in the future. Figures of `intake` are None where there is none; a table that it lacks had no rows.
     """
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-        "temp_directory": "",  # rows are never spilled to a disk that nobody thinks of
-        "memory_limit": memory_limit,
-        "threads": threads,
-    }
-    with duckdb.connect(config=config) as connection:
-        rows = {name: _rows(connection, table, files.get(name, ())) for name, table in TABLES.items()}
-        persons = rows["person"].aggregate(
-            f"{PERSON_NUMBER}, min(birth_date) AS born, max(death_date) AS died", PERSON_NUMBER
-        )
-        persons.create("persons")
-        profiles = {}
+    persons = _persons(files.get("person", ()))
+    profiles = {}
+    with ThreadPoolExecutor(threads) as pool:
+        measured = {}
         for name, table in TABLES.items():
-            figures = _measure(rows[name], connection.table("persons"), table, as_of, latest or as_of)
+            paths = files.get(name, ())
+            height = pl.scan_parquet(list(paths)).select(pl.len()).collect().item() if paths else 0
+            measure = partial(
+                _measured, table=table, persons=persons, sums=dict(_sums(table, as_of, latest or as_of)),
+                one_in=max(1, height // SAMPLED_ROWS),
+            )  # fmt: skip
+            measured[name] = [pool.submit(measure, path) for path in paths or (None,)]
+        for name, parts in measured.items():
+            figures = _put_together([part.result() for part in parts])
             profiles[name] = figures | _intake_figures(figures["row_count"] or 0, name, intake)
     return profiles
 
 
 def figure_names(table: Table) -> list[str]:
     """Names of the figures that a profile of the table always has."""
-    sums = [name for name, _ in _sums(table, EARLIEST, EARLIEST, 1) if name != "sampled"]
+    sums = [*dict(_sums(table, EARLIEST, EARLIEST)), *(_repeated(name) for name in ("", *_keys(table)))]
     return [*sums, *(_share(name) for name in sums if _has_share(name)), *_INTAKE]
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[Path]) -> duckdb.DuckDBPyRelation:
-    if files:
-        return connection.read_parquet([str(path) for path in files])
-    return connection.from_arrow(table.platform_arrow_schema.empty_table())
+@dataclass(frozen=True)
+class _Part:
+    """Of one file: its sums, one row, and by key ("" for everything but the keys) a hash of each sampled row's."""
+
+    sums: pl.DataFrame
+    sampled: Mapping[str, pl.Series]
 
 
-def _measure(
-    rows: duckdb.DuckDBPyRelation, persons: duckdb.DuckDBPyRelation, table: Table, as_of: date, latest: date
-) -> Figures:
-    """Every figure that the rows alone give. The sums are one query: a column is read once."""
-    height = rows.aggregate("count(*)").fetchall()[0][0]
-    one_in = max(1, height // SAMPLED_ROWS)
-    sums = dict(_sums(table, as_of, latest, one_in))
-    joined = rows.set_alias("r").join(persons.set_alias("p"), f"r.{PERSON_NUMBER} = p.{PERSON_NUMBER}", how="left")
-    text = ", ".join(f'{expression} AS "{name}"' for name, expression in sums.items())
-    figures: Figures = dict(zip(sums, joined.aggregate(text).fetchall()[0], strict=True))
-    sampled = figures.pop("sampled")
+def _persons(files: Sequence[Path]) -> pl.DataFrame:
+    """One row per person number, 0 and up: `born` and `died`, and whether it `is_known`: somebody's."""
+    needed = [PERSON_NUMBER, "birth_date", "death_date"]
+    schema = {name: TABLES["person"].platform_schema[name] for name in needed}
+    persons = pl.read_parquet(list(files), columns=needed) if files else pl.DataFrame(schema=schema)
+    known = persons.group_by(PERSON_NUMBER).agg(
+        born=pl.col("birth_date").min(), died=pl.col("death_date").max(), is_known=pl.lit(True)
+    )
+    highest = known[PERSON_NUMBER].max()
+    end = min(highest + 1, persons.height + _BEYOND) if isinstance(highest, int) else 0
+    return pl.select(pl.int_range(end, dtype=pl.Int32).alias(PERSON_NUMBER)).join(
+        known, on=PERSON_NUMBER, how="left", maintain_order="left"
+    )
+
+
+def _measured(
+    path: Path | None, table: Table, persons: pl.DataFrame, sums: Mapping[str, pl.Expr], one_in: int
+) -> _Part:
+    """What one file adds to a table's figures; no file is an empty one."""
+    rows = pl.read_parquet(path) if path else pl.DataFrame(schema=table.platform_schema)
+    number, keys = pl.col(PERSON_NUMBER), _keys(table)
+    place = rows.select(pl.when(number.is_between(0, persons.height - 1)).then(number)).to_series()
+    beside = [persons[name].gather(place) for name in ("born", "died", "is_known")]
+    sampled = {"": rows.filter(number % one_in == 0).drop(set(keys) - {PERSON_NUMBER}).hash_rows()}
+    for key in keys:
+        hashes = rows[key].drop_nulls().hash()
+        sampled[key] = hashes.filter(hashes % one_in == 0)
+    return _Part(rows.with_columns(beside).select(**sums), sampled)
+
+
+def _put_together(parts: Sequence[_Part]) -> Figures:
+    """The figures of a table from those of its files."""
+    sums = pl.concat([part.sums for part in parts])
+    figures: Figures = sums.select(pl.exclude(_DAYS).sum(), pl.col(f"^{_DAYS}$").min()).row(0, named=True)
+    figures = {name: figures[name] for name in sums.columns}
+    sampled = {key: pl.concat([part.sampled[key] for part in parts]) for key in parts[0].sampled}
+    figures |= {_repeated(key): len(hashes) - hashes.n_unique() for key, hashes in sampled.items()}
+    wholes = {_repeated(key): len(hashes) for key, hashes in sampled.items()}
     shares: Figures = {}
     for name, count in figures.items():
         if _has_share(name):
-            whole = sampled if name.endswith("repeated_count") else figures["row_count"]
+            whole = wholes.get(name, figures["row_count"])
             shares[_share(name)] = count / whole if whole and count is not None else None
     return figures | shares
 
 
-def _sums(table: Table, as_of: date, latest: date, one_in: int) -> Iterator[tuple[str, str]]:
-    """Name and SQL of each sum over `r`, the table's rows, beside `p`, the person each belongs to."""
-    yield "row_count", "count(*)"
+def _sums(table: Table, as_of: date, latest: date) -> Iterator[tuple[str, pl.Expr]]:
+    """Name of each sum over a table's rows, and how it is reckoned from rows and the person each belongs to."""
+    yield "row_count", pl.len()
     for name in table.platform_schema:
-        yield f"{name}.null_count", f"count(*) - count(r.{name})"
+        yield f"{name}.null_count", pl.col(name).null_count()
     for column in table.platform_columns:
-        value = f"r.{column.name}"
+        value = pl.col(column.name)
         if column.terms:
-            terms = ", ".join(_text(term) for term in column.terms)
-            yield f"{column.name}.not_a_term_count", _count(f"{value} NOT IN ({terms})")
+            yield f"{column.name}.not_a_term_count", (~value.is_in(list(column.terms))).sum()
         if column.name == "code_system":
             for term in column.terms:
-                yield f"{column.name}.{term}_count", _count(f"{value} = {_text(term)}")
+                yield f"{column.name}.{term}_count", (value == term).sum()
         if column.minimum is not None or column.maximum is not None:
-            bounds = [f"{value} < {column.minimum}" if column.minimum is not None else "false"]
-            bounds += [f"{value} > {column.maximum}" if column.maximum is not None else "false"]
-            yield f"{column.name}.out_of_range_count", _count(" OR ".join(bounds))
+            below = value < column.minimum if column.minimum is not None else pl.lit(False)
+            above = value > column.maximum if column.maximum is not None else pl.lit(False)
+            yield f"{column.name}.out_of_range_count", (below | above).sum()
         if column.kind is Kind.DECIMAL:
-            yield f"{column.name}.not_finite_count", _count(f"NOT isfinite({value})")
+            yield f"{column.name}.not_finite_count", (~value.is_finite()).sum()
         if column.kind is Kind.DATE:
-            yield f"{column.name}.before_1900_count", _count(f"{value} < {_day(EARLIEST)}")
+            yield f"{column.name}.before_1900_count", (value < EARLIEST).sum()
             if not column.may_be_future:
-                yield f"{column.name}.in_future_count", _count(f"{value} > {_day(latest)}")
+                yield f"{column.name}.in_future_count", (value > latest).sum()
     for first, last in PAIRS:
         # Of what is planned ahead the day of recording is naturally the earlier one.
         is_planned = last == "recorded_date" and table.name == "appointment"
         if {first, last} <= set(table.platform_schema) and not is_planned:
-            yield f"{last}.before_{first}_count", _count(f"r.{last} < r.{first}")
-    yield "retracted_count", _count("r.is_retracted")
-    yield "orphan_count", _count(f"p.{PERSON_NUMBER} IS NULL")
+            yield f"{last}.before_{first}_count", (pl.col(last) < pl.col(first)).sum()
+    yield "retracted_count", pl.col("is_retracted").sum()
+    yield "orphan_count", pl.col("is_known").is_null().sum()
     if "event_date" in table.platform_schema:
-        yield "event_date.after_death_count", _count("r.event_date > p.died")
-        yield "event_date.before_birth_count", _count("r.event_date < p.born")
-        yield (
-            "days_since_latest_event",
-            f"{_day(as_of)} - max(r.event_date) FILTER (WHERE r.event_date <= {_day(as_of)})",
-        )
+        day = pl.col("event_date")
+        yield "event_date.after_death_count", (day > pl.col("died")).sum()
+        yield "event_date.before_birth_count", (day < pl.col("born")).sum()
+        yield _DAYS, (as_of - day.filter(day <= as_of).max()).dt.total_days()
     if table.name == "measurement":
-        yield "unit.missing_count", _count("r.value IS NOT NULL AND r.unit IS NULL")
-    in_sample = f"r.{PERSON_NUMBER} % {one_in} = 0"
-    yield "sampled", _count(in_sample)
-    keys = ["pseudonym"] if table.name == "person" else ["record_key"]
-    facts = ", ".join(f"r.{name}" for name in table.platform_schema if name not in keys)
-    yield "repeated_count", f"{_count(in_sample)} - count(DISTINCT CASE WHEN {in_sample} THEN hash({facts}) END)"
-    for key in keys if table.name != "person" else [*keys, PERSON_NUMBER]:
-        given = f"{in_sample} AND r.{key} IS NOT NULL"
-        yield f"{key}.repeated_count", f"{_count(given)} - count(DISTINCT CASE WHEN {given} THEN r.{key} END)"
+        yield "unit.missing_count", (pl.col("value").is_not_null() & pl.col("unit").is_null()).sum()
+
+
+def _keys(table: Table) -> list[str]:
+    """Columns of which no two rows of a table may have the same value."""
+    return ["pseudonym", PERSON_NUMBER] if table.name == "person" else ["record_key"]
 
 
 def _intake_figures(row_count: float, table: str, intakes: Mapping[str, Intake] | None) -> Figures:
@@ -199,13 +226,5 @@ def _share(name: str) -> str:
     return name.removesuffix("_count") + "_share"
 
 
-def _count(condition: str) -> str:
-    return f"count(*) FILTER (WHERE {condition})"
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
-def _day(day: date) -> str:
-    return f"DATE '{day.isoformat()}'"
+def _repeated(key: str) -> str:
+    return f"{key}.repeated_count" if key else "repeated_count"

@@ -22,8 +22,9 @@ def add_all(
     batches: Iterable[tuple[str, pl.DataFrame, bool]],
     advance: Callable[[int], None],
 ) -> None:
-    """Add every batch (table, rows, whether they come again); links and persons one after the other."""
+    """Add every batch (table, rows, whether they come again): identity links one after the other, then all persons."""
     lock = Lock()
+    pending: deque[Future[None]] = deque()
 
     def learn(name: str, rows: pl.DataFrame) -> None:
         with lock:
@@ -33,16 +34,16 @@ def add_all(
         learn(name, rows)
         loader.add(name, rows, part, again=again)
 
-    pending: deque[Future[None]] = deque()
+    def done_but(some: int) -> None:
+        while len(pending) > some:
+            pending.popleft().result()
+
+    kind = None
     with ThreadPoolExecutor(_WORKERS) as pool:
         for part, (name, rows, again) in enumerate(batches):
-            if name in (IDENTITY_LINK, "person"):
-                pending.append(pool.submit(learn, name, rows))
-                loader.add(name, rows, part, again=again)
-            else:
-                pending.append(pool.submit(add, part, name, rows, again))
-            if len(pending) >= _AHEAD:
-                pending.popleft().result()
+            if kind != (kind := name if name in (IDENTITY_LINK, "person") else "event"):
+                done_but(0)
+            pending.append(pool.submit(add, part, name, rows, again))
+            done_but(0 if name == IDENTITY_LINK else _AHEAD - 1)
             advance(rows.height)
-        while pending:
-            pending.popleft().result()
+        done_but(0)

@@ -14,6 +14,7 @@ from threading import Thread
 from typing import Any
 
 import pyarrow.parquet as pq
+from prefect.futures import wait
 from pydantic import SecretStr
 
 from expectations.profile import profile
@@ -213,8 +214,7 @@ def ingest(data: str, source: SecretStr, as_of: str, load: str, options: SourceO
     # Great Expectations takes seconds to import: while the source is read, on another core.
     Thread(target=import_module, args=("expectations.run",), daemon=True).start()
     stage(data, source.get_secret_value(), as_of, load, options, canaries)
-    judge(data, as_of, load)
-    guard_boundary(data, load, canaries)
+    _side_by_side((judge, data, as_of, load), (guard_boundary, data, load, canaries))
     return write_lake(data, as_of, load)
 
 
@@ -251,6 +251,14 @@ def run_ingest(layout: Layout, source: str, as_of: date, options: SourceOptions)
             shutil.rmtree(layout.staging / load, ignore_errors=True)
     report: dict[str, Any] = json.loads((layout.quality / "load.json").read_text("utf-8"))
     return report | {"rows": rows}
+
+
+def _side_by_side(*calls: tuple[Any, ...]) -> None:
+    """Run tasks with their arguments at the same time, each to its end; raises what the first that failed raises."""
+    started = [task.submit(*arguments) for task, *arguments in calls]
+    wait(started)
+    for one in started:
+        one.result()
 
 
 def _newly_banned(layout: Layout, paths: dict[str, list[Path]], as_of: date) -> bool:

@@ -104,6 +104,16 @@ def forget_memories(layout: Layout, *, indexes: bool = False) -> None:
             path.unlink()
 
 
+def forget_rekeyed(layout: Layout) -> None:
+    """Delete all that is remembered for increments: a lake under other keys is loaded in full, and needs none of it.
+
+    What is remembered opens with the earlier epoch's key, and an index tells that epoch's record keys in part.
+    """
+    shutil.rmtree(index_folder(layout), ignore_errors=True)
+    for path in layout.memory.iterdir():
+        path.unlink()
+
+
 def with_waiting(
     batches: Iterator[tuple[str, pl.DataFrame]], memory: Memory | None, today: date, keep_days: int
 ) -> Iterator[tuple[str, pl.DataFrame, bool]]:

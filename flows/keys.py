@@ -1,8 +1,8 @@
 """What a key custodian does with the keyring: create, list, verify, rotate, destroy. Controller zone.
 
 A rotation is: the next epoch's root into the keyring, the lake re-keyed and checked in staging, committed table by
-table, the snapshot, earlier versions deleted, and last the keyring switched. Until the snapshot is written the lake is
-the old one; whatever a killed rotation left undone, the next one does.
+table, the snapshot, earlier versions and what increments built on deleted, and last the keyring switched. Until the
+snapshot is written the lake is the old one; whatever a killed rotation left undone, the next one does.
 """
 
 import shutil
@@ -14,6 +14,7 @@ from pathlib import Path
 from deltalake import DeltaTable
 
 from flows import audit
+from flows.increment import forget_rekeyed
 from flows.passphrase import passphrase
 from flows.progress import progress
 from flows.settings import Layout
@@ -90,6 +91,7 @@ def rotate(layout: Layout, domain: str, reason: str) -> list[str]:
                 snapshot = _rekey(layout, snapshot, Rotation(keyring, domain, snapshot.epoch, new, snapshot.identifier))
             _delete_earlier(layout, snapshot)
             shutil.rmtree(layout.evidence, ignore_errors=True)  # its person numbers are those of the old epoch
+            forget_rekeyed(layout)
         keys.change(replace(keyring, current=new), layout.keyring, secret)
         audit.record(layout.audit, "keys rotate", epoch=old, to=new, reason=reason, count=rows, outcome="done")
     return [

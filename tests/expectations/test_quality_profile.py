@@ -99,7 +99,7 @@ def counted(rows: list[Row], table: Table, persons: list[Row]) -> dict[str, floa
     ]
     figures["repeated_count"] = len(facts) - len(set(facts))
     for key in keys:
-        present = [row[key] for row in in_sample if row[key] is not None]
+        present = [row[key] for row in rows if row[key] is not None]
         figures[f"{key}.repeated_count"] = len(present) - len(set(present))
     return figures
 
@@ -128,7 +128,8 @@ def test_figures_agree_with_a_plain_count(data: st.DataObject) -> None:
     }
     for name in shares:
         part = expected[name.removesuffix("_share") + "_count"]
-        whole = sum(row[PERSON_NUMBER] is not None for row in rows) if "repeated" in name else len(rows)
+        key = name.removesuffix("repeated_share").removesuffix(".") or PERSON_NUMBER
+        whole = sum(row[key] is not None for row in rows) if name.endswith("repeated_share") else len(rows)
         assert figures[name] == (part / whole if whole else None)
 
 
@@ -174,3 +175,20 @@ def test_repeated_rows_of_long_tables_are_counted_in_a_sample_of_persons(
     figures = profile({"contact": [tmp_path / "contact.parquet"]}, AS_OF)["contact"]
     assert figures["repeated_count"] == 250
     assert figures["repeated_share"] == 0.5
+
+
+def test_a_key_that_two_persons_share_is_noticed_in_a_sample_of_a_long_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(profile_module, "SAMPLED_ROWS", 100)
+    table, files = TABLES["contact"], [tmp_path / "0.parquet", tmp_path / "1.parquet"]
+    keys = pl.Series("record_key", [f"{number:016d}".encode() for number in range(1000)])
+    for part, path in enumerate(files):
+        numbers = pl.int_range(1000, dtype=pl.Int32, eager=True).alias(PERSON_NUMBER) + 1000 * part
+        frame = pl.DataFrame([numbers, keys])
+        rest = set(table.platform_schema) - set(frame.columns)
+        frame = frame.with_columns(pl.lit(None, table.platform_schema[name]).alias(name) for name in rest)
+        frame.select(*table.platform_schema).write_parquet(path)
+    figures = profile({"contact": files}, AS_OF)["contact"]
+    assert 0 < figures["record_key.repeated_count"] < 500
+    assert figures["record_key.repeated_share"] == 0.5

@@ -12,6 +12,7 @@ import pytest
 
 from flows import cli, settings
 from flows import keys as custody
+from flows.increment import index_folder, memory_file
 from flows.passphrase import open_keyring
 from flows.settings import Layout
 from flows.storage import Snapshot, commit, lake_files, read_snapshot, write_snapshot
@@ -200,6 +201,16 @@ def test_a_refused_rotation_changes_neither_lake_nor_epoch(loaded: Layout, monke
     assert same(lake(loaded), before)
     assert open_keyring(loaded, generated=False).current == "e1"
     assert not list(loaded.staging.iterdir())
+
+
+def test_rotation_leaves_nothing_that_an_increment_built_on(loaded: Layout) -> None:
+    (memory := memory_file(loaded, "load")).write_bytes(b"sealed")
+    index = index_folder(loaded) / "diagnosis"
+    index.mkdir(parents=True)
+    (index / "0000-01234567.keys").write_bytes(b"marks")
+    custody.rotate(loaded, DOMAIN, WHY)
+    assert not memory.exists()
+    assert not index_folder(loaded).exists()
 
 
 def test_a_lake_of_an_unknown_epoch_or_of_none_is_not_rotated(loaded: Layout) -> None:

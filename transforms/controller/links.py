@@ -15,6 +15,7 @@ class Links:
         """Know no link yet, or all that were `said` before."""
         none = pl.DataFrame(schema={"former_id": pl.String, "person_id": pl.String})
         self.said = self.pairs = none
+        self._ends = none["person_id"]
         if pairs is not None:
             self.add(pairs)
 
@@ -29,16 +30,20 @@ class Links:
         known = known.filter(~pl.col("former_id").is_in(twice.implode()))
         ends = _ends(known)
         lost = known.filter(ends.is_null())["former_id"]
-        self.pairs = known.filter(ends.is_not_null())
+        self.pairs, self._ends = known.filter(ends.is_not_null()), ends.drop_nulls()
         bad = pairs["former_id"].is_in(twice.implode()) | pairs["former_id"].is_in(lost.implode())
         reason = pl.when(bad).then(pl.lit(f"former_id: {LINKS_DISAGREE}")).alias("reason")
         return pairs.select(reason).to_series()
 
     def current(self, identifiers: pl.Series) -> pl.Series:
         """The current identifier of each; itself where it never changed. One value a row."""
-        if self.pairs.height == 0 or not identifiers.is_in(self.pairs["former_id"].implode()).any():
+        if self.pairs.height == 0:
             return identifiers
-        return identifiers.replace(self.pairs["former_id"], _ends(self.pairs))
+        former = identifiers.is_in(self.pairs["former_id"].implode())
+        if not former.any():
+            return identifiers
+        now = identifiers.filter(former).replace(self.pairs["former_id"], self._ends)
+        return identifiers.clone().scatter(former.arg_true(), now)
 
 
 def _ends(pairs: pl.DataFrame) -> pl.Series:

@@ -49,8 +49,9 @@ class Loader:
     """Takes batches of source rows and leaves files for the lake in `staging`, rejected rows in `quarantine`.
 
     Use: `add` each batch, identity links first and persons next, then `finish`. Both folders must exist, be empty and
-    be the controller's. Batches of events may be added by several threads at once once the first has been; `part`
-    gives their order then. With a `before`, the rows are those of an increment: `transforms.controller.increment`.
+    be the controller's. Batches of persons may be added by several threads at once, and so may those of events once
+    all persons have been; `part` gives their order then. With a `before`, the rows are those of an increment:
+    `transforms.controller.increment`.
     """
 
     def __init__(self, terms: Terms, staging: Path, quarantine: Path, before: Before | None = None) -> None:
@@ -73,7 +74,7 @@ class Loader:
         Rows that were rejected before come `again`: those that are still rejected go on waiting and are not counted.
         """
         if name in (IDENTITY_LINK, "person"):
-            self._add_people(name, raw, again=again)
+            self._add_people(name, raw, part, again=again)
             return
         table = SOURCE_TABLES[name]
         rows, reason = self._judged(table, raw)
@@ -85,20 +86,20 @@ class Loader:
             rows = rows.filter(reason.is_null())
         self._staging.put(table, self._cross(table, rows), part)
 
-    def _add_people(self, name: str, raw: pl.DataFrame, *, again: bool) -> None:
+    def _add_people(self, name: str, raw: pl.DataFrame, part: int | None, *, again: bool) -> None:
         table, identifier = SOURCE_TABLES[name], self.terms.identifier
         rows, unreadable = normalise(raw, table, identifier)
         reason = validate.reasons(rows, table, identifier, unreadable, self.terms.latest)
         if name == IDENTITY_LINK:
-            self._count_in(name, raw)
+            self._count_in(name, raw, part)
             self._people.add_links(raw, rows, reason, self.tallies[name])
             return
         if self._people.numbering is not None:
             raise SourceRefused("persons came after other rows", "Deliver all persons first", table="person")
         if again:
             raw, rows, reason = self._still_waiting(name, raw, rows, reason)
-        self._count_in(name, raw)
-        self._people.add(raw, rows, reason)
+        part = self._count_in(name, raw, part)
+        self._people.add(raw, rows, reason, part)
 
     def _judged(self, table: Table, raw: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
         """Rows of events in normal form with their persons' numbers, and why each is invalid.

@@ -51,8 +51,8 @@ class People:
         self.file = file
         self._terms, self._reject, self._before = terms, reject, before
         self._key = pseudonym_key(terms.keyring, terms.identifier, terms.domain)
-        self._said: list[pl.DataFrame] = [before.memory.persons] if before else []
-        self._raw: list[pl.DataFrame] = []
+        self._said: dict[int, pl.DataFrame] = {}
+        self._raw: dict[int, pl.DataFrame] = {}
         self._remembered: pl.DataFrame | None = None
         self._lock = RLock()
 
@@ -66,13 +66,17 @@ class People:
         self._reject(IDENTITY_LINK, raw, reason)
         tally.kept += reason.null_count()
 
-    def add(self, raw: pl.DataFrame, rows: pl.DataFrame, reason: pl.Series) -> None:
-        """Keep what the valid rows of a batch say, and the rows themselves until the persons are numbered."""
+    def add(self, raw: pl.DataFrame, rows: pl.DataFrame, reason: pl.Series, part: int) -> None:
+        """Keep what the valid rows of a batch say, and the rows themselves until the persons are numbered.
+
+        `part` is the place of the batch among all; several threads may add batches.
+        """
         self._reject("person", raw, reason)
         valid = reason.is_null()
         said = rows.filter(valid).select(*SAID).with_columns(pl.col("is_retracted").fill_null(False))
-        self._said.append(said.cast(SAID))  # type: ignore[arg-type]
-        self._raw.append(raw.filter(valid))
+        with self._lock:
+            self._said[part] = said.cast(SAID)  # type: ignore[arg-type]
+            self._raw[part] = raw.filter(valid)
 
     def remembered(self) -> pl.DataFrame:
         """What later loads must know of what the source said."""
@@ -97,10 +101,11 @@ class People:
             return self.numbering
 
     def _number(self, tally: Tally) -> Numbering:
-        if not self._said:
+        remembered = [self._before.memory.persons] if self._before else []
+        if not self._said and not remembered:
             raise SourceRefused("no person was read", "Check the source", table="person")
-        said = pl.concat(self._said)
-        earlier = said.height - sum(rows.height for rows in self._raw)
+        said = pl.concat([*remembered, *(self._said[part] for part in sorted(self._said))])
+        earlier = said.height - sum(rows.height for rows in self._raw.values())
         found = resolve(said, self.links, self._key)
         if found.persons.height == 0:
             # The rows are sealed, so that the reasons can be looked at.
@@ -115,14 +120,15 @@ class People:
         taken_back = found.lost.filter(pl.col("reason") == TAKEN_BACK)["arrival"]
         places = pl.int_range(pl.len(), dtype=pl.UInt32)
         self._remembered = said.filter(pl.col("is_retracted") | ~places.is_in(taken_back.implode()))
-        numbering = self._numbered(found.persons, said[:earlier])
-        self._said, self._raw = [], []
+        self._said, self._raw = {}, {}
+        takes_back = said["is_retracted"].slice(earlier).any()
+        numbering = self._numbered(found.persons, said[:earlier], takes_back=takes_back)
         in_order = found.persons.select("birth_date", numbering.index[PERSON_NUMBER]).sort(PERSON_NUMBER)
         self.birth_dates = in_order["birth_date"]
         self._write(found.persons, numbering)
         return numbering
 
-    def _numbered(self, persons: pl.DataFrame, earlier: pl.DataFrame) -> Numbering:
+    def _numbered(self, persons: pl.DataFrame, earlier: pl.DataFrame, *, takes_back: bool) -> Numbering:
         if self._before is None:
             return number_all(persons)
         said = ["former_id", "person_id"]
@@ -145,7 +151,7 @@ class People:
             dict(zip(KEY, ("now_0", "now_1"), strict=True))
         )
         became = pl.concat([became, after], how="horizontal").unique(KEY)
-        if became.height or any(said["is_retracted"].any() for said in self._said[1:]):
+        if became.height or takes_back:
             self._same_births(persons, earlier, became)
         return number_more(persons, self._before.persons, became)
 
@@ -183,7 +189,9 @@ class People:
         lost = lost.filter(pl.col("arrival") >= earlier)
         if not lost.height:
             return 0
-        raw = pl.concat(self._raw, how="diagonal_relaxed").with_row_index("arrival", earlier)
+        raw = pl.concat([self._raw[part] for part in sorted(self._raw)], how="diagonal_relaxed").with_row_index(
+            "arrival", earlier
+        )
         rejected = raw.join(lost, on="arrival", how="inner", maintain_order="left")
         self._reject("person", rejected.drop("arrival", "reason"), rejected["reason"])
         return lost.height

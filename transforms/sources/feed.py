@@ -8,6 +8,7 @@ A feed is `DIR/<table>.parquet`, `DIR/<table>.csv`, or a folder `DIR/<table>/` o
     generated = false           # true only where nobody's data is in it
 """
 
+import contextlib
 import csv
 import tomllib
 from collections.abc import Callable, Iterator
@@ -122,7 +123,7 @@ class FeedSource:
         return files
 
     def _check_file(self, path: Path, table: Table) -> int:
-        """Number of rows looked at. SourceRefused where a required column is missing or a column is of a wrong type."""
+        """Rows, of CSV those looked at. SourceRefused where a required column is missing or one is of a wrong type."""
         present = columns_of(path, table.name)
         if len(set(present)) < len(present):
             raise SourceRefused("two columns have the same name", "Rename or remove one of them", table.name)
@@ -137,12 +138,15 @@ class FeedSource:
                 self._remark(table.name, name, "the column is not one of the table's and was left out")
         if path.suffix == ".csv" and quotation_marks(path) % 2:
             raise SourceRefused("a quotation mark is not closed", "Double those within values", table.name)
-        first = next(_batches(path, table.name, _SAMPLE_ROWS), pl.DataFrame()).head(_SAMPLE_ROWS)
-        for name in first.columns:
-            if name in table.names and not _is_of_type(first[name], table.column(name)):
-                kind = table.column(name).kind
-                raise SourceRefused(f"the column is no {kind} column", _HOW_TO_WRITE[kind], table.name, name)
-        return first.height
+        rows, doubtful = _by_type(path, table, present)
+        if doubtful:
+            first = next(_batches(path, table.name, _SAMPLE_ROWS), pl.DataFrame()).head(_SAMPLE_ROWS)
+            rows = max(rows, first.height)
+            for name in set(doubtful) & set(first.columns):
+                if not _is_of_type(first[name], table.column(name)):
+                    kind = table.column(name).kind
+                    raise SourceRefused(f"the column is no {kind} column", _HOW_TO_WRITE[kind], table.name, name)
+        return rows
 
     def _remark(self, table: str, column: str | None, rule: str, count: int | None = None) -> None:
         self._remarks[Remark(table, column, rule, count)] = None
@@ -280,23 +284,44 @@ def arrow_rows(read: Callable[[], Iterator[Any]]) -> Iterator[pl.DataFrame | Non
         yield None
 
 
+def _by_type(path: Path, table: Table, present: list[str]) -> tuple[int, list[str]]:
+    """Rows that a file is known to have, and those of the table's columns whose values must be looked at.
+
+    Of Parquet the types of most columns say what they are, without a value of them being read.
+    """
+    known = [name for name in present if name in table.names]
+    if path.suffix == ".csv":
+        return 0, known
+    schema = None
+    with contextlib.suppress(OSError, pa.ArrowException, pl.exceptions.PolarsError):
+        rows, schema = pq.read_metadata(path).num_rows, pl.read_parquet_schema(path)
+    if schema is None:
+        raise SourceRefused("the file cannot be read as Parquet", "Export it again", table.name)
+    return rows, [name for name in known if not _fits(schema[name], table.column(name).kind)]
+
+
+def _fits(dtype: pl.DataType, kind: Kind) -> bool:
+    """Whether values of a type are of a kind, whatever they are."""
+    if kind in (Kind.TEXT, Kind.CODE):
+        return dtype in (pl.String, pl.Categorical, pl.Enum) or dtype.is_integer()
+    if kind is Kind.DATE:
+        return dtype in (pl.Date, pl.Datetime)
+    return dtype == pl.Boolean if kind is Kind.FLAG else dtype.is_numeric()
+
+
 def _is_of_type(values: pl.Series, column: Column) -> bool:
     """Whether a column can be what it is declared as: by its type, or where it is text by any of its values."""
     kind, dtype = column.kind, values.dtype
     if dtype == pl.Null or values.null_count() == len(values):
         return True
-    if kind in (Kind.TEXT, Kind.CODE):
-        return dtype in (pl.String, pl.Categorical, pl.Enum) or dtype.is_integer()
-    if dtype == pl.String:
+    if dtype == pl.String and kind not in (Kind.TEXT, Kind.CODE):
         text = values.drop_nulls().str.strip_chars()
         if kind is Kind.DATE:
             return text.str.contains(r"^(\d{4}-\d{2}-\d{2}|\d{1,2}\.\d{1,2}\.\d{4}$)").any()
         if kind is Kind.FLAG:
             return text.str.to_lowercase().is_in(_FLAGS).any()
         return text.str.contains(r"^[<>]?=?\s*[-+]?[\d.,]*\d").any()
-    if kind is Kind.DATE:
-        return dtype in (pl.Date, pl.Datetime)
-    return dtype == pl.Boolean if kind is Kind.FLAG else dtype.is_numeric()
+    return _fits(dtype, kind)
 
 
 def _as_declared(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
