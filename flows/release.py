@@ -20,7 +20,7 @@ from flows.zone import zone_flow, zone_task
 from schemas.errors import UsageRefused
 from schemas.indicators import Indicator, age_reach, load_indicators
 from schemas.policy import load_policy
-from schemas.publisher import load_publisher
+from schemas.publisher import load_publisher, to_fill_in
 from transforms.release.datapackage import sha256
 from transforms.release.figures import describe_derived, release_figures
 from transforms.release.ledger import Record, recall
@@ -51,6 +51,7 @@ def protect(data: str, as_of: str, months: int, every: int, release_id: str) -> 
     spec = Spec(count="gap", eligible="eligible", by=BY, dimensions=DIMENSIONS, rules=policy.disclosure)
     earlier = recall(layout.ledger, population(about), inner.select(BY).unique())
     protected = protect_with(layout.ledger, release_id, inner, spec, earlier)
+    publisher = load_publisher()
     release = Release(
         release_id=release_id,
         as_of=day,
@@ -73,12 +74,12 @@ def protect(data: str, as_of: str, months: int, every: int, release_id: str) -> 
         release,
         derived=release_figures(tables, day, areas, ages),
         history=published_history(layout.published, population(about), versions),
-        publisher=load_publisher(),
+        publisher=publisher,
     )
     _attack_as_published(files, layout.candidates)
     inputs = {name: about[name] for name in ("load", "source", "lake", "policy_version", "code_version", "indicators")}
     inputs |= {"release_policy_version": policy.version, "singling_out": about.get("singling_out", [])}
-    inputs |= {"indicator_versions": versions}
+    inputs |= {"indicator_versions": versions, "feedback_address": publisher.email}
     build_candidate(
         layout.candidates / release_id, files, confidential_files(protected), release, inputs, built_by=audit.account()
     )
@@ -158,7 +159,10 @@ def run_release(layout: Layout, as_of: date, months: int = 1, every: int = 1) ->
     manifest = json.loads((layout.candidates / release_id / MANIFEST).read_text("utf-8"))
     if not manifest["generated"]:  # nobody's data are published without a decision
         announce(layout, "decision_waiting", "release", release_id)
-    return layout.candidates / release_id, describe(certificate)
+    words = [describe(certificate)]
+    if not manifest["generated"] and (left := to_fill_in(manifest["inputs"]["feedback_address"])):
+        words.append(left)
+    return layout.candidates / release_id, "\n".join(words)
 
 
 def _next_id(layout: Layout, as_of: date) -> str:

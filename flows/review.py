@@ -10,6 +10,7 @@ from flows.release import manifest_digest
 from flows.room import candidate_folder, lacking, read_decisions, read_manifest
 from flows.settings import Layout
 from flows.storage import replace_bytes
+from schemas.publisher import to_fill_in
 from transforms.release import decisions
 from transforms.release.protect import DECISIONS_FILE, FIGURES_FILE
 from transforms.release.publish import LATEST, PUBLIC
@@ -51,6 +52,7 @@ def _sections(layout: Layout, folder: Path) -> list[Section]:
         "policy version": inputs["release_policy_version"],
         "manifest SHA-256": manifest_digest(folder),
         "state": state_of(layout, folder, manifest),
+        "feedback address": inputs.get("feedback_address") or to_fill_in(""),
     }
     figures = json.loads((folder / FIGURES_FILE).read_text("utf-8"))
     figures = {name.replace("_", " "): value for name, value in figures.items() if not isinstance(value, dict | list)}

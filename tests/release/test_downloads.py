@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import date
 from importlib.resources import files as package_files
 from itertools import product
+from posixpath import normpath
 from string import Formatter
 
 import openpyxl
@@ -444,7 +445,10 @@ def test_the_page_on_power_bi_leads_only_to_files_of_the_release(language):
     page = FILES[f"downloads/power-bi.{language}.html"].decode()
     assert f'<html lang="{language}">' in page
     links = re.findall(r'(?:href|src)="([^"#]+)"', page)
-    assert {f"downloads/{link}" for link in links} <= set(FILES)
+    assert {normpath(f"downloads/{link}") for link in links} <= set(FILES)
+    assert {f"../{language}/about/downloads.html", "../style.css"} <= set(links)
+    assert "style-src 'self' file:" in page
+    assert "<style" not in page
     assert len([link for link in links if link.endswith(".parquet")]) == 8
     assert not re.search(r"https?://|<script|built-in|\{\{|&lt;bound", page)
 
