@@ -98,10 +98,13 @@ def _parser() -> argparse.ArgumentParser:
     def dry(made: argparse.ArgumentParser) -> None:
         made.add_argument("--dry-run", action="store_true", help="only tell what would be read; write nothing")
 
-    def months(made: argparse.ArgumentParser) -> None:
-        made.add_argument(
-            "--months", type=positive, default=1, metavar="N", help="the date and the month-ends before it, N in all"
-        )
+    def months(made: argparse.ArgumentParser, default: int = 1) -> None:
+        told = f"the date and the month-ends before it, N in all ({default})"
+        made.add_argument("--months", type=positive, default=default, metavar="N", help=told)
+
+    def every(made: argparse.ArgumentParser, default: int = 1) -> None:
+        told = f"release only every Nth of them, back from the date ({default})"
+        made.add_argument("--every", type=positive, default=default, metavar="N", help=told)
 
     made = command("synth", commands.synth, "Write a generated source feed, and the truth about it beside it.")
     made.add_argument("--persons", type=positive, required=True, metavar="N")
@@ -156,6 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     dated(made)
     months(made)
+    every(made)
     made.add_argument(
         "--publish-generated", action="store_true", help="publish at once where policy allows it: generated data only"
     )
@@ -166,7 +170,8 @@ def _parser() -> argparse.ArgumentParser:
         "run", commands.run_all, "The whole way: ingest, analyse, release, and publish where policy allows it."
     )
     source(made)
-    months(made)
+    months(made, default=13)
+    every(made, default=3)
     dry(made)
 
     server.words(command, source_words)

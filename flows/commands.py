@@ -98,7 +98,7 @@ def release(given: argparse.Namespace, layout: Layout) -> None:
     from flows.release import run_release
     from flows.room.acts import publish_generated
 
-    candidate, summary = run_release(layout, given.as_of, given.months)
+    candidate, summary = run_release(layout, given.as_of, given.months, given.every)
     say(summary)
     if not given.publish_generated:
         say(f"Candidate: {candidate}\nNext: caregap candidate show {candidate.name}, then approve, reject or return it")
@@ -126,7 +126,8 @@ def run_all(given: argparse.Namespace, layout: Layout) -> None:
     for flag, path in (("--areas", given.areas), ("--area-map", given.area_map)):
         load += [flag, str(path)] if path else []
     analyse = [*data, "analyse", "--as-of", str(given.as_of), "--months", str(given.months)]
-    release = [*data, "release", "--as-of", str(given.as_of), "--months", str(given.months), "--publish-generated"]
+    release = [*data, "release", "--as-of", str(given.as_of), "--months", str(given.months)]
+    release += ["--every", str(given.every), "--publish-generated"]
     run_all(load, analyse, release)
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import polars as pl
 
 from flows import audit
-from flows.counted import BY, DIMENSIONS, inner_cells, read_counts
-from flows.history import population, published_history
+from flows.counted import BY, DIMENSIONS, read_counts
+from flows.history import cells_a_year_before, cells_of, population, published_history
 from flows.notices import announce, told
 from flows.protection import attack_release, must_hold, protect_with
 from flows.room.candidates import manifest_digest
@@ -21,28 +21,38 @@ from flows.zone import zone_flow, zone_task
 from schemas.errors import UsageRefused
 from schemas.indicators import Indicator, age_reach, load_indicators
 from schemas.policy import load_policy
-from schemas.publisher import load_publisher
+from schemas.publisher import load_publisher, to_fill_in
 from transforms.release.figures import describe_derived, release_figures
-from transforms.release.ledger import recall
+from transforms.release.ledger import Record, recall
 from transforms.release.names import MANIFEST
 from transforms.release.page import Release
 from transforms.release.protect import confidential_files, describe
 from transforms.release.publish import build_candidate, public_files
 from transforms.release.spec import Spec
 
+MONTHS_A_YEAR = 12
+
 
 @zone_task("protect, attack and build a candidate")
-def protect(data: str, as_of: str, months: int, release_id: str) -> dict[str, Any]:
+def protect(data: str, as_of: str, months: int, every: int, release_id: str) -> dict[str, Any]:
     """Build the candidate from the counts of a date and of month-ends before it; returns its public certificate.
 
-    A date before `as_of` that is published already is left as it is.
+    Of `as_of` every figure is cut by sex and age, of the dates before it by area alone. A date before `as_of` that is
+    published already is left as it is; a year before, it is told again as it was, for the change since then.
     """
     layout, policy, day = Layout(Path(data)), load_policy(), date.fromisoformat(as_of)
     counts, areas, about = read_counts(layout, day)
-    inner = inner_cells(counts.filter(pl.col("as_of").is_in(_dates(layout, about, day, months))), areas)
+    known = load_indicators()
+    indicators = [known[name] for name in about["indicators"]]
+    versions = {one.id: one.version for one in indicators}
+    wanted, released = _dates(layout, about, day, months, every)
+    inner = cells_of(counts.filter(pl.col("as_of").is_in(wanted)), areas, day)
+    before = cells_a_year_before(layout.published, released, population(about), versions, day)
+    inner = pl.concat([before, inner]) if months > MONTHS_A_YEAR and before.height else inner
     spec = Spec(count="gap", eligible="eligible", by=BY, dimensions=DIMENSIONS, rules=policy.disclosure)
     earlier = recall(layout.ledger, population(about), inner.select(BY).unique())
     protected = protect_with(layout.ledger, release_id, inner, spec, earlier)
+    publisher = load_publisher()
     release = Release(
         release_id=release_id,
         as_of=day,
@@ -51,14 +61,11 @@ def protect(data: str, as_of: str, months: int, release_id: str) -> dict[str, An
         rules=policy.disclosure,
         software_version=code_version(),
     )
-    known = load_indicators()
-    indicators = [known[name] for name in about["indicators"]]
     own, ages = protected.table.filter(pl.col("as_of") == as_of), {one.id: _ages(one) for one in indicators}
     certificate = protected.certificate | {"derived": describe_derived(own, ages)}
     tables = {
         date.fromisoformat(str(of)): part for (of,), part in protected.table.partition_by("as_of", as_dict=True).items()
     }
-    versions = {one.id: one.version for one in indicators}
     files = public_files(
         protected.table.write_csv().encode(),
         protected.table,
@@ -68,12 +75,12 @@ def protect(data: str, as_of: str, months: int, release_id: str) -> dict[str, An
         release,
         derived=release_figures(tables, day, areas, ages),
         history=published_history(layout.published, population(about), versions),
-        publisher=load_publisher(),
+        publisher=publisher,
     )
     _attack_as_published(files, layout.candidates)
     inputs = {name: about[name] for name in ("load", "source", "lake", "policy_version", "code_version", "indicators")}
     inputs |= {"release_policy_version": policy.version, "singling_out": about.get("singling_out", [])}
-    inputs |= {"indicator_versions": versions}
+    inputs |= {"indicator_versions": versions, "feedback_address": publisher.email}
     build_candidate(
         layout.candidates / release_id, files, confidential_files(protected), release, inputs, built_by=audit.account()
     )
@@ -97,13 +104,17 @@ def _ages(indicator: Indicator) -> tuple[int, int | None]:
 
 
 @zone_flow("caregap-release")
-def release_flow(data: str, as_of: str, months: int, release_id: str) -> dict[str, Any]:
+def release_flow(data: str, as_of: str, months: int, every: int, release_id: str) -> dict[str, Any]:
     """Make a release candidate of the counts of a date and of month-ends before it; returns its certificate."""
-    return protect(data, as_of, months, release_id)
+    return protect(data, as_of, months, every, release_id)
 
 
-def _dates(layout: Layout, about: Mapping[str, Any], day: date, months: int) -> list[date]:
-    """The date asked for, and those of the month-ends before it that have been counted and never released."""
+def _dates(
+    layout: Layout, about: Mapping[str, Any], day: date, months: int, every: int
+) -> tuple[list[date], list[Record]]:
+    """The date asked for, and those of the month-ends before it that have been counted and never released; and the
+    releases that there were of them.
+    """
     tables = pl.DataFrame({"as_of": about["dates"]}).join(
         pl.DataFrame({"indicator": list(about["indicators"])}), how="cross"
     )
@@ -112,17 +123,21 @@ def _dates(layout: Layout, about: Mapping[str, Any], day: date, months: int) -> 
     wanted = sorted(date.fromisoformat(found) for found in about["dates"])[-months:]
     if len(wanted) < months:
         raise UsageRefused("fewer months have been counted", f"caregap analyse --as-of {day} --months {months}")
-    return [found for found in wanted if found == day or found.isoformat() not in released]
+    wanted = wanted[::-every]
+    return [found for found in wanted if found == day or found.isoformat() not in released], earlier
 
 
-def run_release(layout: Layout, as_of: date, months: int = 1) -> tuple[Path, str]:
-    """Run the flow; returns the candidate's folder and what a person wants to know of it."""
+def run_release(layout: Layout, as_of: date, months: int = 1, every: int = 1) -> tuple[Path, str]:
+    """Run the flow; returns the candidate's folder and what a person wants to know of it.
+
+    Of the `months` month-ends every one counts, or every third, back from `as_of`.
+    """
     policy = load_policy().in_force(datetime.now(UTC).date())
     release_id = _next_id(layout, as_of)
     outcome, certificate = "refused", {}
     try:
         with told(layout, "release", release_id):
-            certificate = release_flow(str(layout.data), as_of.isoformat(), months, release_id)
+            certificate = release_flow(str(layout.data), as_of.isoformat(), months, every, release_id)
         outcome = "done"
     finally:
         audit.record(
@@ -130,6 +145,7 @@ def run_release(layout: Layout, as_of: date, months: int = 1) -> tuple[Path, str
             "release",
             as_of=as_of.isoformat(),
             months=months,
+            every=every,
             candidate=release_id,
             purpose=policy.purpose,
             count=certificate.get("cells", 0),
@@ -139,7 +155,10 @@ def run_release(layout: Layout, as_of: date, months: int = 1) -> tuple[Path, str
     manifest = json.loads((layout.candidates / release_id / MANIFEST).read_text("utf-8"))
     if not manifest["generated"]:  # nobody's data are published without a decision
         announce(layout, "decision_waiting", "release", release_id)
-    return layout.candidates / release_id, describe(certificate)
+    words = [describe(certificate)]
+    if not manifest["generated"] and (left := to_fill_in(manifest["inputs"]["feedback_address"])):
+        words.append(left)
+    return layout.candidates / release_id, "\n".join(words)
 
 
 def _next_id(layout: Layout, as_of: date) -> str:

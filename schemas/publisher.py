@@ -19,6 +19,13 @@ class Publisher:
 UNNAMED = Publisher(email="")
 
 
+def to_fill_in(email: str) -> str:
+    """What a publisher still has to say of himself before figures of real people are out; empty where nothing."""
+    if email:
+        return ""
+    return "No feedback address: fill in email in schemas/publisher.toml and release again (act 306/2019, section 9)"
+
+
 def load_publisher(path: Path = PUBLISHER_FILE) -> Publisher:
     """Read publisher.toml. Raises UsageRefused where it is not as described there."""
     try:

@@ -8,6 +8,7 @@ import polars as pl
 from flows.room.candidates import candidate_folder, manifest_digest, read_decisions, read_manifest, state_of
 from flows.settings import Layout
 from flows.storage import replace_bytes
+from schemas.publisher import to_fill_in
 from transforms.release.names import LATEST, PUBLIC
 from transforms.release.protect import DECISIONS_FILE, FIGURES_FILE
 from transforms.release.review import Section, as_page, as_text, changes, facts, hidden_by_rule, quality
@@ -38,6 +39,7 @@ def _sections(layout: Layout, folder: Path) -> list[Section]:
         "policy version": inputs["release_policy_version"],
         "manifest SHA-256": manifest_digest(folder),
         "state": state_of(layout, folder),
+        "feedback address": inputs.get("feedback_address") or to_fill_in(""),
     }
     figures = json.loads((folder / FIGURES_FILE).read_text("utf-8"))
     figures = {name.replace("_", " "): value for name, value in figures.items() if not isinstance(value, dict | list)}

@@ -142,7 +142,7 @@ def finished(feed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data folder of a whole run on the feed, with a Prefect home of its own."""
 
     def make(folder: Path) -> None:
-        run = ("run", "--source", f"feed:{feed}", "--as-of", AS_OF)
+        run = ("run", "--source", f"feed:{feed}", "--as-of", AS_OF, "--months", 1)
         done = start(["-m", "flows.cli"], *run, data=folder / "data")
         assert done.code == 0, done.err
         assert done.err == "", done.err

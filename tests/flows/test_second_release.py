@@ -136,3 +136,31 @@ def test_month_ends_that_were_never_released_come_along_and_others_stay_as_they_
     assert dates == [{AS_OF}, {"2026-09-30", AS_OF}, {"2026-08-31", AS_OF}]
     attack = caregap("attack", *folders, data=data)
     assert attack.code == 0, attack.out + attack.err
+
+
+@pytest.mark.slow
+def test_the_change_over_a_year_is_shown_again_where_the_date_is_out_already(data: Path, caregap: Caregap) -> None:
+    """Earlier dates have areas alone; the second release tells the year before as the first one did."""
+    assert caregap("analyse", "--as-of", AS_OF, "--months", 13, data=data).code == 0
+    words = ("release", "--as-of", AS_OF, "--months", 13, "--every", 3, "--publish-generated")
+    for _ in range(2):
+        done = caregap(*words, data=data)
+        assert done.code == 0, done.err
+    folders = [Layout(data).published / f"{AS_OF}-{number}" for number in (2, 3)]
+    tables = [
+        pl.read_parquet(folder / "table.parquet").with_columns(pl.col("as_of").cast(pl.String)) for folder in folders
+    ]
+    dates = [set(table["as_of"]) for table in tables]
+    assert dates == [{"2025-10-31", "2026-01-31", "2026-04-30", "2026-07-31", AS_OF}, {"2025-10-31", AS_OF}]
+    earlier = [table.filter(pl.col("as_of") == "2025-10-31") for table in tables]
+    assert earlier[0].equals(earlier[1])
+    assert set(earlier[0]["sex"]) | set(earlier[0]["age_band"]) == {"*"}
+    derived = [pl.read_csv(folder / "derived.csv", infer_schema=False) for folder in folders]
+    changed = [each.filter(pl.col("kind") == "change", pl.col("status") == "published") for each in derived]
+    assert changed[0].height > 0
+    assert changed[0].equals(changed[1])
+    assert set(changed[0]["since"]) == {"2025-10-31"}
+    for folder in folders:
+        assert "percentage points" in (folder / "en" / "index.html").read_text("utf-8")
+    attack = caregap("attack", *folders, data=data)
+    assert attack.code == 0, attack.out + attack.err

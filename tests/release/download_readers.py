@@ -87,6 +87,8 @@ def by_cell(ids, codes, figures):
     for names, (figure, symbol) in zip(product(*codes), figures, strict=True):
         own = dict(zip(ids, names, strict=True))
         own["as_of"] = day_of(own["as_of"])
+        if "sex" not in own:
+            own |= {"sex": "total", "age_band": "total"}
         if "group" in own:
             kind, _, code = own.pop("group").partition("_")
             own |= {"area": None, "sex": "total", "age_band": "total"}
@@ -101,10 +103,23 @@ def by_cell(ids, codes, figures):
     return cells
 
 
+def read_dates(content, name, titles, measures):
+    """Counts of the sheet of every date; `titles` are the indicators and `measures` the measures by their words."""
+    counts, sheet = {}, openpyxl.load_workbook(io.BytesIO(content))[name]
+    header = [cell.value for cell in sheet[4]]
+    for title, area, _, day, *told in sheet.iter_rows(min_row=5, values_only=True):
+        for heading, value in zip(header[4:], told, strict=True):
+            if value != "–":
+                assert isinstance(value, int) or value == "..."
+                cell = (None, "suppressed") if value == "..." else (str(value), "published")
+                counts[day, titles[title], area, "total", "total", measures[heading]] = cell
+    return counts
+
+
 def read_workbook(content, indicators, words, as_of):
     """Counts of a workbook, its rates, and every number in it; `words` are labels by dimension and then by code."""
     book = openpyxl.load_workbook(io.BytesIO(content))
-    sheets = book.worksheets[2:]
+    sheets = [sheet for sheet in book.worksheets[2:] if sheet.title != words["dates"]]
     assert len(sheets) == len(indicators)
     measures = {words["measure"][code]: code for code in MEASURES}
     people = {"": ("total", "total")}

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import date
 from importlib.resources import files as package_files
 from itertools import product
+from posixpath import normpath
 from string import Formatter
 
 import openpyxl
@@ -18,6 +19,7 @@ from download_readers import (
     MEASURES,
     expected,
     px_keywords,
+    read_dates,
     read_json_stat,
     read_px,
     read_star,
@@ -42,6 +44,7 @@ from transforms.release.publish import public_files
 IDS = {
     "table": ("indicator", "area", "sex", "age_band", "as_of", "measure"),
     "rates": ("indicator", "group", "as_of", "measure"),
+    "dates": ("indicator", "area", "as_of", "measure"),
 }
 AREAS = load_areas()
 INDICATORS = ["CG01", "CG02"]
@@ -54,6 +57,15 @@ COUNTS = expected(DATED.iter_rows(named=True), "091", "value")
 RATES = expected(DERIVED.iter_rows(named=True), "091", "figure")
 STAR = star_connection(FILES)
 DOWNLOADS = [name for name in FILES if name.startswith("downloads/")]
+
+
+@pytest.fixture(scope="module")
+def dated_files():
+    """A release whose table has an earlier date, of areas alone."""
+    earlier = dated(protected_table(AREAS, INDICATORS, seed=8), date(2025, 10, 31))
+    earlier = earlier.filter(pl.col("sex") == "*", pl.col("age_band") == "*")
+    both = pl.concat([earlier, DATED])
+    return both, download_files(both.select("as_of", *COLUMNS), AREAS, texts(*INDICATORS), RELEASE, DERIVED, CC_BY_4)
 
 
 def named(rates):
@@ -69,6 +81,7 @@ def labels_of(language, sexes, ages):
     own, page = load_download_labels(language), words(language)
     return {
         "as_of": own["as_of"],
+        "dates": own["sheet_dates"],
         "measure": {measure: own[f"measure_{measure}"] for measure in MEASURES},
         "sex": {code: own["total"] if code == "total" else page.sex(code) for code in sexes},
         "age_band": {code: own["total"] if code == "total" else page.age_band(code) for code in ages},
@@ -82,21 +95,36 @@ def labels_of(language, sexes, ages):
     }
 
 
-def read_everywhere(files, counts, rates, indicators, as_of):
+def cut_and_not(counts, as_of):
+    """The counts of the dates that are cut by sex and age, and those of areas at every date where some are not."""
+    cut = {as_of} | {day for day, _, _, *who, _ in counts if who != ["total", "total"]}
+    of_areas = {key: cell for key, cell in counts.items() if key[3:5] == ("total", "total")}
+    is_whole = {day for day, *_ in counts} <= cut
+    return {key: cell for key, cell in counts.items() if key[0] in cut}, {} if is_whole else of_areas
+
+
+def read_everywhere(files, all_counts, rates, texts, as_of):
     """Every download says of every cell what the table says, and nothing else."""
+    indicators, (counts, of_areas) = [one.id for one in texts], cut_and_not(all_counts, as_of)
+    assert counts | of_areas == all_counts
+    assert ("downloads/dates.px" in files) == bool(of_areas)
     for language in ("", "sv", "en"):
         assert read_px(files["downloads/table.px"], IDS["table"], language) == counts
+        assert not of_areas or read_px(files["downloads/dates.px"], IDS["dates"], language) == of_areas
     for language in LANGUAGES:
         assert read_json_stat(files[f"downloads/table.{language}.json"]) == counts
+        assert not of_areas or read_json_stat(files[f"downloads/dates.{language}.json"]) == of_areas
+        check_dates(files[f"downloads/table.{language}.xlsx"], of_areas, texts, language)
         sexes, ages = ({key[place] for key in counts} | {"total"} for place in (3, 4))
         own = labels_of(language, sexes, ages)
         found, shown, numbers = read_workbook(files[f"downloads/table.{language}.xlsx"], indicators, own, as_of)
         assert found == counts
-        assert numbers <= {float(figure) for figure, _ in [*counts.values(), *rates.values()] if figure is not None}
+        figures = [figure for figure, _ in [*all_counts.values(), *rates.values()] if figure is not None]
+        assert numbers <= {float(figure) for figure in figures}
         check_shown(shown, rates, load_download_labels(language))
     star = star_connection(files)
     assert read_star(star, "fact_count") == {
-        key: (None if figure is None else int(figure), status) for key, (figure, status) in counts.items()
+        key: (None if figure is None else int(figure), status) for key, (figure, status) in all_counts.items()
     }
     assert ("downloads/rates.px" in files) == bool(rates)
     if rates:
@@ -106,6 +134,16 @@ def read_everywhere(files, counts, rates, indicators, as_of):
         assert read_star(star, "fact_rate") == {
             key: (None if figure is None else float(figure), status) for key, (figure, status) in rates.items()
         }
+
+
+def check_dates(content, of_areas, texts, language):
+    own = load_download_labels(language)
+    measures = {own[f"measure_{measure}"]: measure for measure in MEASURES}
+    names = openpyxl.load_workbook(io.BytesIO(content), read_only=True).sheetnames
+    assert (own["sheet_dates"] in names) == bool(of_areas)
+    titles = {one.title[language]: one.id for one in texts}
+    if of_areas and len(titles) == len(texts):
+        assert read_dates(content, own["sheet_dates"], titles, measures) == of_areas
 
 
 def check_shown(shown, rates, own):
@@ -125,7 +163,14 @@ def check_shown(shown, rates, own):
 def test_each_format_is_read_back_to_the_table():
     assert {"published", "suppressed"} == {status for _, status in COUNTS.values()}
     assert len({status for _, status in RATES.values()}) > 2
-    read_everywhere(FILES, COUNTS, RATES, INDICATORS, "2026-10-31")
+    read_everywhere(FILES, COUNTS, RATES, texts(*INDICATORS), "2026-10-31")
+
+
+def test_earlier_dates_are_read_back_as_areas_alone(dated_files):
+    table, files = dated_files
+    counts = expected(table.iter_rows(named=True), "091", "value")
+    read_everywhere(files, counts, RATES, texts(*INDICATORS), "2026-10-31")
+    assert len(px_keywords(files["downloads/dates.px"])[1]) == 2 * 45 * 2 * 3
 
 
 NAMES = st.text(
@@ -180,7 +225,7 @@ def check_any_release(release):
     areas, indicators, cells = release
     files = download_files(cells, areas, indicators, RELEASE, None, CC_BY_4)
     counts = expected(cells.iter_rows(named=True), "C", "value")
-    read_everywhere(files, counts, {}, [one.id for one in indicators], "2026-10-31")
+    read_everywhere(files, counts, {}, indicators, "2026-10-31")
 
 
 @settings(max_examples=5, deadline=None)
@@ -229,7 +274,7 @@ def test_another_px_reader_gives_the_same_in_every_language(tmp_path, monkeypatc
     monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
     from pyaxis import pyaxis
 
-    for name, ids in IDS.items():
+    for name, ids in [(name, IDS[name]) for name in ("table", "rates")]:
         path = tmp_path / f"{name}.px"
         path.write_bytes(FILES[f"downloads/{name}.px"])
         wanted = [figure or f'"{symbol}"' for figure, symbol in figures_in_order(name)]
@@ -265,7 +310,7 @@ def test_another_json_stat_reader_gives_the_same():
 
 
 def test_a_px_file_says_what_the_statistical_databases_ask_for():
-    for name in IDS:
+    for name in ("table", "rates"):
         found, _ = px_keywords(FILES[f"downloads/{name}.px"])
         keywords = {keyword for keyword, _, _ in found}
         mandatory = (
@@ -400,7 +445,10 @@ def test_the_page_on_power_bi_leads_only_to_files_of_the_release(language):
     page = FILES[f"downloads/power-bi.{language}.html"].decode()
     assert f'<html lang="{language}">' in page
     links = re.findall(r'(?:href|src)="([^"#]+)"', page)
-    assert {f"downloads/{link}" for link in links} <= set(FILES)
+    assert {normpath(f"downloads/{link}") for link in links} <= set(FILES)
+    assert {f"../{language}/about/downloads.html", "../style.css"} <= set(links)
+    assert "style-src 'self' file:" in page
+    assert "<style" not in page
     assert len([link for link in links if link.endswith(".parquet")]) == 8
     assert not re.search(r"https?://|<script|built-in|\{\{|&lt;bound", page)
 

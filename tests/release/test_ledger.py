@@ -71,6 +71,29 @@ def test_only_tables_that_are_released_again_are_recalled(tmp_path: Path) -> Non
         protect_counts(COUNTS, SPEC, earlier=[apart])
 
 
+@pytest.mark.parametrize("order", ["areas first", "cut first"])
+def test_a_date_that_is_told_once_by_area_alone_and_once_cut_is_one_system(tmp_path: Path, order: str) -> None:
+    spec = make_spec([["row"], ["column"]], by=("as_of",))
+    cut = COUNTS.with_columns(as_of=pl.lit("2025-10-31"))
+    areas = cut.group_by("as_of", "row", maintain_order=True).agg(pl.col("gap").sum())
+    areas = areas.with_columns(column=pl.lit("*")).select(cut.columns)
+    one, other = (areas, cut) if order == "areas first" else (cut, areas)
+    first = protect_counts(one, spec)
+    second = after(other, spec, first)
+    again = after(one, spec, first, second)
+    for each, name in ((first, "1"), (second, "2"), (again, "3")):
+        enter(tmp_path / "ledger", name, each)
+        write_protected(each, tmp_path / name)
+    assert [each.cells.height for each in recall(tmp_path / "ledger", CITY, cut.select("as_of").unique())] == (
+        [4, 16, 4] if order == "areas first" else [16, 4, 16]
+    )
+    assert again.table.equals(first.table)
+    assert attack_directory(*(tmp_path / name for name in "123")).holds
+    both = first.table.join(second.table, on=["as_of", "row", "column"])
+    assert both.height == 4
+    assert both["status"].equals(both["status_right"])
+
+
 def test_remembering_again_changes_nothing_and_another_release_of_the_id_is_refused(tmp_path: Path) -> None:
     first, other = protect_counts(COUNTS, SPEC), protect_counts(COUNTS.with_columns(pl.col("gap") + 1), SPEC)
     for _ in range(2):

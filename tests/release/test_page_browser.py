@@ -8,14 +8,18 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from page_cases import RELEASE, protected_table, texts
+from page_cases import RELEASE, dated, protected_table, texts
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from flows.view import address_of, serve
 from schemas.areas import load_areas
 from schemas.labels import LANGUAGES
 from tests.conftest import chromium
+from transforms.release.downloads.connecting import connecting_pages
+from transforms.release.downloads.contents import contents_of
+from transforms.release.downloads.star import star_schema
 from transforms.release.figures import derived_figures
+from transforms.release.page_figures import COLUMNS
 from transforms.release.site.pages import render_site
 
 AREAS = load_areas()
@@ -24,6 +28,11 @@ KINDS = (
     "index.html", "areas/index.html", "indicators/cg01.html", "areas/101.html", "areas/7.html", "about/method.html",
     "about/secrecy.html", "about/data.html", "about/downloads.html", "about/accessibility.html",
 )  # fmt: skip
+EVERY = {
+    language: ["index.html", *(f"{language}/{path}" for path in KINDS), f"downloads/power-bi.{language}.html"]
+    for language in LANGUAGES
+}
+"""A page of each kind, by language."""
 SIZES = {"phone": (360, 740), "desktop": (1280, 900), "print": (794, 1123)}
 RULES = {
     "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
@@ -39,7 +48,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]
     release = replace(RELEASE, generated=True)
     sizes = {"table.csv": 100, "downloads/table.px": 100}
     folder = tmp_path_factory.mktemp("site")
-    for name, content in render_site(table, AREAS, texts(*IDS), release, derived, history, sizes).items():
+    contents = contents_of(dated(table).select("as_of", *COLUMNS), None, AREAS, texts(*IDS), release, "CC BY 4.0")
+    files = render_site(table, AREAS, texts(*IDS), release, derived, history, sizes)
+    files |= {f"downloads/{name}": page for name, page in connecting_pages(star_schema(contents), contents).items()}
+    for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     (folder / "manifest.json").write_text("{}")
@@ -98,13 +110,13 @@ def test_every_kind_of_page_has_no_violations(
 ) -> None:
     dark = {"color_scheme": "dark"} if media == "dark" else {}
     page, asked = opened(browser, SIZES.get(media, SIZES["desktop"]), **dark)
-    check(page, asked, site[0], ["index.html", *(f"{language}/{path}" for path in KINDS)], media)
+    check(page, asked, site[0], EVERY[language], media)
 
 
 @pytest.mark.slow
 def test_pages_reflow_at_320_pixels_and_work_from_a_folder(browser: Browser, site: tuple[str, Path]) -> None:
     page, asked = opened(browser, (320, 640))
-    for path in ("index.html", *(f"{language}/{path}" for language in LANGUAGES for path in KINDS)):
+    for path in dict.fromkeys(path for language in LANGUAGES for path in EVERY[language]):
         page.goto((site[1] / path).as_uri())
         overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert overflow <= 0, path
@@ -139,8 +151,8 @@ def test_everything_can_be_reached_by_keyboard_and_its_focus_be_seen(browser: Br
 def test_targets_are_large_enough_on_a_phone(browser: Browser, site: tuple[str, Path]) -> None:
     """24 x 24 CSS pixels (WCAG 2.5.8); links within a sentence are excepted."""
     page, _ = opened(browser, SIZES["phone"])
-    for path in KINDS:
-        page.goto(f"{site[0]}fi/{path}")
+    for path in EVERY["fi"]:
+        page.goto(site[0] + path)
         small = page.evaluate(
             "[...document.querySelectorAll('a[href]')].filter(e => !e.closest('p, dd, svg, footer') && "
             "!e.classList.contains('skip')).map(e => [e.getBoundingClientRect(), e.textContent])"

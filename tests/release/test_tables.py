@@ -138,6 +138,22 @@ def test_counts_that_are_no_table_are_refused(counts: pl.DataFrame, words: str) 
     assert refusal.value.exit_code == 13
 
 
+def test_a_table_may_do_without_a_dimension_that_others_have() -> None:
+    spec = make_spec([["row"], ["column"]], by=("as_of",))
+    cut = grid(2, 2, [5, 6, 7, 8]).with_columns(as_of=pl.lit("2026-10-31"))
+    whole = cut.group_by("row", maintain_order=True).agg(pl.col("gap").sum())
+    whole = whole.select("row", "gap", column=pl.lit("*"), as_of=pl.lit("2025-10-31"))
+    plain, own = build_blocks(pl.concat([cut, whole], how="diagonal"), spec)
+    assert own.labels(("as_of",)).height == 9
+    told = plain.labels(("as_of",)).with_columns(value=pl.Series(plain.value))
+    assert told.select("row", "column", "value").rows() == [("*", "*", 26), ("r0", "*", 11), ("r1", "*", 15)]
+    some = whole.with_columns(column=pl.Series(["*", "c0"]))
+    with pytest.raises(DisclosureRefused, match="kept for sums"):
+        build_blocks(pl.concat([cut, some], how="diagonal"), spec)
+    with pytest.raises(DisclosureRefused, match="kept for sums"):
+        build_blocks(cut.with_columns(as_of=pl.lit("*")), spec)
+
+
 @pytest.mark.parametrize("column", ["district", "eligible"])
 def test_a_missing_column_is_refused_by_name(column: str, tmp_path: Path) -> None:
     spec = make_spec([["major", "district"]], linked=True)

@@ -24,7 +24,7 @@ Residents are those of public registers, in areas.csv, for all ages together: th
 residents are not protected, and no figure uses them. So there is no rate per resident by sex or age.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from typing import Any
 
@@ -140,7 +140,7 @@ def trend_figures(
     A year, for the look-backs of two dates that lie closer together share the very records that both count.
     """
     return {
-        day: derived_figures(tables[day], areas, ages, tables.get(_year_before(day, tables))) for day in sorted(tables)
+        day: derived_figures(tables[day], areas, ages, tables.get(year_before(day, tables))) for day in sorted(tables)
     }
 
 
@@ -152,7 +152,7 @@ def release_figures(
     Of the release's own date every figure; of the other dates of its table the rates of the whole city, which its pages
     draw as a trend. `as_of` is the date of a figure, `since`, of a change alone, the one that it is measured from.
     """
-    before = _year_before(as_of, tables)
+    before = year_before(as_of, tables)
     own = derived_figures(tables[as_of], areas, ages, tables.get(before))
     is_change = pl.col("kind").str.starts_with("change")
     since = pl.when(is_change).then(pl.lit(before.isoformat())).otherwise(pl.lit(None, pl.String)).alias("since")
@@ -164,9 +164,9 @@ def release_figures(
     return pl.concat(pieces)
 
 
-def _year_before(day: date, tables: Mapping[date, pl.DataFrame]) -> date:
-    """The date of the same month a year before, whatever its day; the day itself less a year where there is none."""
-    same_month = [other for other in tables if (other.year, other.month) == (day.year - 1, day.month)]
+def year_before(day: date, dates: Collection[date]) -> date:
+    """The date of the same month a year before, whatever its day; one that is not there where there is none."""
+    same_month = [other for other in dates if (other.year, other.month) == (day.year - 1, day.month)]
     return max(same_month, default=date(day.year - 1, day.month, 1))
 
 

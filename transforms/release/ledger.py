@@ -162,9 +162,8 @@ def earlier_tables(records: Sequence[Record], spec: Spec) -> list[Earlier]:
         if spec.by != each.spec.by:
             rule = "an earlier release of the same cells is taken apart by other columns"
             raise DisclosureRefused(rule, "Keep to its columns", table="spec")
-        last = [levels[-1] for levels in each.spec.dimensions]
-        inner = each.cells.filter(pl.col(name) != SUMMED for name in last)
         labels = list(each.spec.labels)
+        inner = each.cells.filter(_is_inner(levels[-1], each.spec.by) for levels in each.spec.dimensions)
         if each.spec.eligible is not None:
             of = {
                 name: inner.filter(pl.col(MEASURE) == name).select(*labels, pl.col(VALUE).alias(name))
@@ -179,6 +178,12 @@ def earlier_tables(records: Sequence[Record], spec: Spec) -> list[Earlier]:
             status = block.labels(each.spec.by).join(each.cells, on=names, how="left", maintain_order="left")[STATUS]
             found.append(Earlier(block, each.spec, (status == "published").to_numpy()))
     return found
+
+
+def _is_inner(level: str, by: tuple[str, ...]) -> pl.Expr:
+    """Whether a cell is not summed over a dimension, by its finest level; a table without it has no other cells."""
+    is_summed = pl.col(level) == SUMMED
+    return ~is_summed | (is_summed.all().over(by) if by else is_summed.all())
 
 
 def _files(folder: Path) -> list[Path]:

@@ -114,7 +114,10 @@ def build_blocks(counts: pl.DataFrame, spec: Spec) -> list[Block]:
 
 
 def check_counts(counts: pl.DataFrame, spec: Spec) -> pl.DataFrame:
-    """Check inner cells and bring them to text labels and Int64 counts; one row per inner cell."""
+    """Check inner cells and bring them to text labels and Int64 counts; one row per inner cell.
+
+    The table of a `by` value may do without a dimension: `*` in all its rows.
+    """
     _has_columns(counts, spec)
     if counts.is_empty():
         _refuse("there is no cell to publish", None, 0)
@@ -124,7 +127,14 @@ def check_counts(counts: pl.DataFrame, spec: Spec) -> pl.DataFrame:
     )
     for name in spec.labels:
         _none_of(counts, pl.col(name).is_null() | (pl.col(name) == ""), "the label is missing", name)
-        _none_of(counts, pl.col(name) == SUMMED, f"{SUMMED} is kept for sums; give inner cells only", name)
+    kept = f"{SUMMED} is kept for sums; give inner cells only"
+    for name in spec.by:
+        _none_of(counts, pl.col(name) == SUMMED, kept, name)
+    for levels in spec.dimensions:
+        summed = [pl.col(name) == SUMMED for name in levels]
+        is_left_out = pl.all_horizontal(summed).all()
+        left_out = is_left_out.over(spec.by) if spec.by else is_left_out
+        _none_of(counts, pl.any_horizontal(summed) & ~left_out, kept, levels[0])
     for name in spec.counts:
         whole = pl.col(name).is_finite() & (pl.col(name) == pl.col(name).floor()) & (pl.col(name) < 2**40)
         _none_of(counts, ~whole.fill_null(False), "the count is not a whole number", name)
@@ -165,11 +175,13 @@ def _block(key: tuple[str, ...], inner: pl.DataFrame, spec: Spec) -> Block:
 
 
 def _axis(inner: pl.DataFrame, levels: tuple[str, ...]) -> Axis:
-    leaves = inner.select(levels).unique()
-    nodes = pl.concat(
+    leaves = inner.select(levels).unique().filter(pl.col(levels[-1]) != SUMMED)
+    total = pl.DataFrame({name: [None] for name in levels}, schema=leaves.schema)
+    below = (
         leaves.with_columns(pl.lit(None, dtype=pl.String).alias(name) for name in levels[depth:]).unique()
-        for depth in range(len(levels) + 1)
-    ).sort(levels, nulls_last=False)
+        for depth in range(1, len(levels) + 1)
+    )
+    nodes = pl.concat([total, *below]).sort(levels, nulls_last=False)
     depth = nodes.select(pl.sum_horizontal(pl.col(name).is_not_null() for name in levels)).to_series()
     labels = nodes.with_columns(pl.col(levels).fill_null(SUMMED))
     above = nodes.select(

@@ -3,8 +3,10 @@
 | file | what it is |
 |---|---|
 | downloads/table.LANGUAGE.xlsx | workbook for reading, in one language |
-| downloads/table.px, downloads/rates.px | counts, and derived figures, as PX in three languages |
-| downloads/table.LANGUAGE.json, downloads/rates.LANGUAGE.json | the same as JSON-stat 2.0, in one language |
+| downloads/table.px | counts of the release's own date by area, sex and age, as PX in three languages |
+| downloads/dates.px | counts of every date by area; not there where the table has one date |
+| downloads/rates.px | derived figures |
+| downloads/{table,dates,rates}.LANGUAGE.json | the same as JSON-stat 2.0, in one language |
 | downloads/star/*.parquet | star schema: see `star` |
 | downloads/power-bi.LANGUAGE.html | how to connect Power BI and Fabric to it |
 """
@@ -17,7 +19,7 @@ from schemas.labels import LANGUAGES
 from transforms.release.datapackage import Licence
 from transforms.release.downloads.connecting import connecting_pages
 from transforms.release.downloads.contents import IndicatorText, Release, contents_of
-from transforms.release.downloads.cube import counts_cube, rates_cube
+from transforms.release.downloads.cube import counts_cube, dates_cube, rates_cube
 from transforms.release.downloads.json_stat import write_json_stat
 from transforms.release.downloads.px import write_px
 from transforms.release.downloads.star import star_schema, write_parquet
@@ -44,7 +46,11 @@ def download_files(
     """
     contents = contents_of(cells, derived, areas, indicators, release, f"{licence.title}, {licence.path}", contact)
     counts = counts_cube(contents)
-    cubes = [counts, rates_cube(contents)] if contents.own_rates.height else [counts]
+    cubes = [counts]
+    if contents.area_counts.height:
+        cubes.append(dates_cube(contents))
+    if contents.own_rates.height:
+        cubes.append(rates_cube(contents))
     files = {f"{FOLDER}/table.{one}.xlsx": write_workbook(counts, contents, one) for one in LANGUAGES}
     for cube in cubes:
         files[f"{FOLDER}/{cube.id}.px"] = write_px(cube, contents)

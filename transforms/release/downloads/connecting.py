@@ -10,6 +10,7 @@ import polars as pl
 
 from schemas.labels import LANGUAGES, load_labels
 from transforms.release.downloads.contents import Contents
+from transforms.release.site.addresses import STYLE
 
 RELATIONS = {
     "date_key": "dim_date",
@@ -38,6 +39,8 @@ def connecting_pages(star: Mapping[str, pl.DataFrame], contents: Contents) -> di
         found[f"power-bi.{language}.html"] = page.render(
             language=language,
             own=own,
+            site=words.labels,
+            style=STYLE,
             names=[(other, load_labels(other)["language_name"]) for other in LANGUAGES],
             city=contents.city(language),
             release=contents.release,

@@ -53,6 +53,18 @@ class Contents:
         """The derived figures of the release's own date; of other dates there are those that a trend needs."""
         return self.rates.filter(pl.col("as_of") == self.release.as_of.isoformat())
 
+    @property
+    def detailed_counts(self) -> pl.DataFrame:
+        """The counts of the dates that are cut by sex and age; of other dates there are those of areas alone."""
+        is_cut = pl.any_horizontal(pl.col("sex", "age_band") != ALL).any().over("as_of")
+        return self.counts.filter(is_cut | (pl.col("as_of") == self.release.as_of.isoformat()))
+
+    @property
+    def area_counts(self) -> pl.DataFrame:
+        """The counts of areas, of all dates; none where every date is cut by sex and age."""
+        has_more = self.detailed_counts.height < self.counts.height
+        return self.counts.filter(pl.lit(has_more), pl.col("sex") == ALL, pl.col("age_band") == ALL)
+
     def city(self, language: str) -> str:
         """Name of the city."""
         return str(self.places.item(0, f"name_{language}"))

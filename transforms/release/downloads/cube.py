@@ -82,8 +82,8 @@ def kind_texts(kind: str) -> tuple[str, str]:
 
 
 def counts_cube(contents: Contents) -> Cube:
-    """The cube of table.csv: indicator, area, sex, age band, date, measure."""
-    counts = contents.counts
+    """The cube of the dates that table.csv cuts by sex and age: indicator, area, sex, age band, date, measure."""
+    counts = contents.detailed_counts
     dimensions = [
         _indicators(contents),
         _areas(contents),
@@ -93,6 +93,22 @@ def counts_cube(contents: Contents) -> Cube:
     ]
     cells = counts.with_columns(figure=pl.col("value").cast(pl.String))
     return _cube("table", {one: contents.labels[one]["counts_title"] for one in LANGUAGES}, dimensions, cells)
+
+
+def dates_cube(contents: Contents) -> Cube:
+    """The cube of the areas at every date of table.csv: indicator, area, date, measure.
+
+    Earlier dates have areas alone: one cube with sex and age as well would be empty but for its edges.
+    """
+    counts = contents.area_counts
+    dimensions = [
+        _indicators(contents),
+        _areas(contents),
+        _dates(contents, counts["as_of"].unique().to_list()),
+        _measures(contents),
+    ]
+    cells = counts.with_columns(figure=pl.col("value").cast(pl.String))
+    return _cube("dates", {one: contents.labels[one]["dates_title"] for one in LANGUAGES}, dimensions, cells)
 
 
 def rates_cube(contents: Contents) -> Cube:

@@ -18,7 +18,8 @@ _FORMATS = {
     ".html": ("html", "text/html"),
 }
 _TITLES = {
-    "table": "Counts of table.csv, every cell",
+    "table": "Counts of table.csv by area, sex and age",
+    "dates": "Counts of table.csv by area, at every date",
     "rates": "Derived figures of derived.csv",
     "power-bi": "How to connect Power BI and Fabric to the star schema",
     "fact_count": "Fact table of counts: one row per cell of table.csv",

@@ -1,46 +1,31 @@
 """An Excel workbook in one language: what to know first, the whole city, and a sheet for each indicator.
 
-A sheet has one row per area and date and holds every cell of the table: the whole target group first, then each sex and
-age band. Numbers are numbers; what is hidden is the text `...`, which no formula counts.
+An indicator's sheet has one row per area and holds every cell of the release's own date: the whole target group first,
+then each sex and age band. A last sheet has the areas at every date. Numbers are numbers; what is hidden is the text
+`...`, which no formula counts.
 """
 
 import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, time
 
 import xlsxwriter
-from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
 from schemas.areas import DISTRICT
 from transforms.release.downloads.contents import ALL, MEASURES, SUPPRESSED, Contents, in_order, people
 from transforms.release.downloads.cube import ABSENT, Cube, kind_texts
+from transforms.release.downloads.dates_sheet import write_dates
+from transforms.release.downloads.sheets import HEADER, Formats, for_paper, formats_of, height_of, write_count
 from transforms.release.page_words import EMPTY, HIDDEN, NOT_GIVEN
 
-HEADER = 3
-"""Row of the headings of an indicator's sheet, counted from 0; what stands above it and the area stay in sight."""
 RATES = ("rate", "rate_low", "rate_high", "comparison", "standardised")
 _RATE_LABELS = ("rate_percent", "rate_low", "rate_high", "difference", "standardised")
 _STEPS = {"2": "step_2", "1": "step_1", "0": "step_0", "-1": "step_m1", "-2": "step_m2"}
-_DARK, _INK, _SHADE, _LINE = "#1f3864", "#404040", "#ececec", "#bfbfbf"
 
 Rates = Mapping[tuple[str, str, str, str, str, str], tuple[str | None, str]]
 """Printed figure and status by date, indicator, area, sex, age band and kind."""
-
-
-@dataclass(frozen=True)
-class _Formats:
-    """How cells look; the numbers of a sum are bold."""
-
-    title: Format
-    plain: Format
-    text: Format
-    wrapped: Format
-    link: Format
-    header: Format
-    cells: Mapping[tuple[str, bool], Format]
 
 
 def write_workbook(counts: Cube, contents: Contents, language: str) -> bytes:
@@ -57,36 +42,18 @@ def write_workbook(counts: Cube, contents: Contents, language: str) -> bytes:
             "created": datetime.combine(release.created, time()),
         }
     )
-    formats = _formats(book)
+    formats = formats_of(book)
     rates = {(*group, kind): (figure, status) for *group, kind, figure, status in contents.rates.iter_rows()}
     names = _sheet_names([indicator.title[language] for indicator in contents.indicators])
     about, overview = book.add_worksheet(own["sheet_about"]), book.add_worksheet(own["sheet_overview"])
     for place, name in enumerate(names):
         _indicator(book.add_worksheet(name), place, counts, contents, rates, language, formats)
+    if contents.area_counts.height:
+        write_dates(book.add_worksheet(own["sheet_dates"]), contents, language, formats)
     _about(about, names, contents, language, formats)
     _overview(overview, names, counts, contents, rates, language, formats)
     book.close()
     return content.getvalue()
-
-
-def _formats(book: xlsxwriter.Workbook) -> _Formats:
-    def number(shown: str, *, bold: bool) -> Format:
-        return book.add_format({"num_format": shown, "bold": bold, "align": "right"})
-
-    cells = {(kind, bold): number(kind, bold=bold) for kind in ("#,##0", "0.0") for bold in (False, True)}
-    cells |= {("text", bold): book.add_format({"bold": bold}) for bold in (False, True)}
-    cells["indented", False] = book.add_format({"indent": 1})
-    cells["symbol", False] = book.add_format({"align": "right", "font_color": _INK, "bg_color": _SHADE})
-    header = {"bold": True, "font_color": "#ffffff", "bg_color": _DARK, "text_wrap": True, "valign": "top"}
-    return _Formats(
-        title=book.add_format({"bold": True, "font_size": 14}),
-        plain=book.add_format(),
-        text=book.add_format({"indent": 1}),
-        wrapped=book.add_format({"text_wrap": True, "valign": "top"}),
-        link=book.add_format({"font_color": "#0b5394", "underline": 1, "text_wrap": True, "valign": "top"}),
-        header=book.add_format({**header, "border": 1, "border_color": _LINE}),
-        cells=cells,
-    )
 
 
 def _sheet_names(titles: Sequence[str]) -> list[str]:
@@ -95,7 +62,7 @@ def _sheet_names(titles: Sequence[str]) -> list[str]:
 
 
 def _indicator(
-    sheet: Worksheet, place: int, counts: Cube, contents: Contents, rates: Rates, language: str, formats: _Formats
+    sheet: Worksheet, place: int, counts: Cube, contents: Contents, rates: Rates, language: str, formats: Formats
 ) -> None:
     own, indicator = contents.labels[language], contents.indicators[place]
     _, areas, sexes, ages, dates, _ = counts.dimensions
@@ -127,7 +94,7 @@ def _indicator(
     row = HEADER
     newest_first = range(len(dates.codes) - 1, -1, -1)
     levels = contents.places["level"].to_list()
-    days = sorted(contents.counts["as_of"].unique())
+    days = sorted(contents.detailed_counts["as_of"].unique())
     for day in newest_first:
         for area, level in enumerate(levels):
             row += 1
@@ -142,7 +109,7 @@ def _indicator(
             for number, (sex, age) in enumerate(groups):
                 for measure in range(len(MEASURES)):
                     at = (area, sex, age, day, measure)
-                    _count(sheet, row, column, figures[at], statuses[at], formats, bold=bold)
+                    write_count(sheet, row, column, figures[at], statuses[at], formats, bold=bold)
                     column += 1
                 if number == 0 and rates:
                     group = (days[day], indicator.id, areas.codes[area], ALL, ALL)
@@ -160,16 +127,7 @@ def _indicator(
     sheet.ignore_errors({"number_stored_as_text": f"A{HEADER + 2}:A{row + 1}"})
     sheet.repeat_rows(HEADER)
     sheet.print_area(HEADER, 0, row, len(labels) + len(MEASURES) + len(RATES) * bool(rates) - 1)
-    _paper(sheet, indicator.title[language], contents, language)
-
-
-def _count(
-    sheet: Worksheet, row: int, column: int, figure: str, status: str, formats: _Formats, *, bold: bool = False
-) -> None:
-    if figure:
-        sheet.write_number(row, column, int(figure), formats.cells["#,##0", bold])
-    else:
-        sheet.write_string(row, column, HIDDEN if status == SUPPRESSED else EMPTY, formats.cells["symbol", False])
+    for_paper(sheet, indicator.title[language], contents, language)
 
 
 def _rates(
@@ -179,7 +137,7 @@ def _rates(
     group: tuple[str, str, str, str, str],
     rates: Rates,
     own: Mapping[str, str],
-    formats: _Formats,
+    formats: Formats,
     kinds: Sequence[str] = RATES,
 ) -> None:
     """Write the derived figures of a group side by side; what derived.csv does not have stays empty."""
@@ -201,7 +159,7 @@ def _overview(
     contents: Contents,
     rates: Rates,
     language: str,
-    formats: _Formats,
+    formats: Formats,
 ) -> None:
     own, words = contents.labels[language], contents.words[language]
     figures, statuses = counts.figures.reshape(counts.size), counts.statuses.reshape(counts.size)
@@ -223,13 +181,13 @@ def _overview(
     for column, heading in enumerate(headings):
         sheet.write_string(HEADER, column, heading, formats.header)
     city, day = contents.places.item(0, "area"), contents.release.as_of.isoformat()
-    at_day = sorted(contents.counts["as_of"].unique()).index(day)
+    at_day = sorted(contents.detailed_counts["as_of"].unique()).index(day)
     for place, (indicator, name) in enumerate(zip(contents.indicators, names, strict=True)):
         row = HEADER + 1 + place
         sheet.write_url(row, 0, f"internal:'{name}'!A1", formats.link, indicator.title[language])
         for column, measure in enumerate(("eligible", "gap"), 1):
             at = (place, 0, 0, 0, at_day, MEASURES.index(measure))
-            _count(sheet, row, column, figures[at], statuses[at], formats)
+            write_count(sheet, row, column, figures[at], statuses[at], formats)
         kinds = ("rate", "rate_low", "rate_high", *change)
         _rates(sheet, row, 3, (day, indicator.id, city, ALL, ALL), rates, own, formats, kinds)
         for column, (dimension, code) in enumerate(groups, 3 + len(kinds)):
@@ -239,11 +197,11 @@ def _overview(
     sheet.set_row(HEADER, 62)
     sheet.set_column(0, 0, 52)
     sheet.set_column(1, len(headings), 13)
-    _paper(sheet, own["about_overview"], contents, language)
+    for_paper(sheet, own["about_overview"], contents, language)
     sheet.set_landscape()
 
 
-def _about(sheet: Worksheet, names: Sequence[str], contents: Contents, language: str, formats: _Formats) -> None:
+def _about(sheet: Worksheet, names: Sequence[str], contents: Contents, language: str, formats: Formats) -> None:
     own, words, release = contents.labels[language], contents.words[language], contents.release
     bold = formats.cells["text", True]
     sheet.set_column(0, 0, 44)
@@ -255,7 +213,7 @@ def _about(sheet: Worksheet, names: Sequence[str], contents: Contents, language:
     row = 4
     for note in [*contents.notes(language), own["about_files"]]:
         sheet.merge_range(row, 0, row, 1, note, formats.wrapped)
-        sheet.set_row(row, _height(note, 130))
+        sheet.set_row(row, height_of(note, 130))
         row += 1
     symbols = [(HIDDEN, own["symbol_suppressed"]), (EMPTY, own["about_empty"]), (NOT_GIVEN, own["about_not_given"])]
     columns = [(own[f"measure_{measure}"], own[f"explained_{measure}"]) for measure in MEASURES]
@@ -269,32 +227,18 @@ def _about(sheet: Worksheet, names: Sequence[str], contents: Contents, language:
             row += 1
             sheet.write_string(row, 0, name, formats.wrapped)
             sheet.write_string(row, 1, text, formats.wrapped)
-            sheet.set_row(row, _height(text, 90))
+            sheet.set_row(row, height_of(text, 90))
         row += 1
     row += 1
     sheet.write_string(row, 0, own["about_sheets"], bold)
     sheets = [(own["sheet_overview"], own["sheet_overview"], own["about_overview"])]
     for name, indicator in zip(names, contents.indicators, strict=True):
         sheets.append((name, indicator.title[language], indicator.description[language].strip()))
+    if contents.area_counts.height:
+        sheets.append((own["sheet_dates"], own["sheet_dates"], own["dates_title"]))
     for name, title, text in sheets:
         row += 1
         sheet.write_url(row, 0, f"internal:'{name}'!A1", formats.link, title)
         sheet.write_string(row, 1, text, formats.wrapped)
-        sheet.set_row(row, _height(text, 90))
-    _paper(sheet, own["counts_title"], contents, language)
-
-
-def _height(text: str, width: int) -> float:
-    """Points that a text needs in a column of so many characters; no program grows the rows by itself."""
-    return 15.5 * max(1, -(-len(text) // width))
-
-
-def _paper(sheet: Worksheet, title: str, contents: Contents, language: str) -> None:
-    """Print on A4, as wide as the paper, with the title above and the release below."""
-    own, release = contents.labels[language], contents.release
-    source = own["source"].format(city=contents.city(language), release=release.release_id)
-    date = own["about_as_of"].format(date=contents.words[language].date(release.as_of))
-    sheet.set_header("&L&B" + f"{title}. {date}"[:200].replace("&", "&&"))
-    sheet.set_footer("&L" + source[:200].replace("&", "&&") + "&R&P / &N")
-    sheet.set_paper(9)
-    sheet.fit_to_pages(1, 0)
+        sheet.set_row(row, height_of(text, 90))
+    for_paper(sheet, own["counts_title"], contents, language)

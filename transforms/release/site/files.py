@@ -5,24 +5,28 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import PurePosixPath
 
+from schemas.labels import LANGUAGES
+from schemas.labels.downloads import load_download_labels
 from transforms.release.page_words import Words
 
 _BY_PATH = {
     "table.csv": "file_table",
+    "table.parquet": "file_table",
     "derived.csv": "file_derived",
     "areas.csv": "file_areas",
     "certificate.json": "file_certificate",
     "datapackage.json": "file_datapackage",
 }
 _BY_SUFFIX = {
-    ".parquet": "file_table",
     ".xlsx": "file_excel",
+    ".html": "file_help",
     ".px": "file_px",
     ".json": "file_jsonstat",
-    ".md": "file_help",
-    ".html": "file_help",
-    ".csv": "file_table",
 }
+_FIRST = (".xlsx", ".html")
+"""What people open themselves; what programs read comes after it."""
+_TITLES = {"table": "counts_title", "dates": "dates_title", "rates": "rates_title"}
+"""What a file for statistical programs holds, by its name."""
 STAR = "star"
 """The folder of the star schema, within downloads."""
 
@@ -37,17 +41,35 @@ class File:
 
 
 def listed(sizes: Mapping[str, int], own: Words) -> list[File]:
-    """The files by path with their sizes in bytes, the table first, those in folders after those beside them."""
-    order = list(_BY_PATH)
-    paths = sorted(sizes, key=lambda path: (path.count("/"), order.index(path) if path in order else len(order), path))
-    return [File(path, own.labels[_what(path)], _size(sizes[path], own)) for path in paths]
+    """The files of a language and those of all, with their sizes in bytes: what people open, the table and what
+    belongs to it, what statistical programs read, the star schema.
+    """
+    paths = [path for path in sizes if _language(path) in (None, own.language)]
+    paths.sort(key=lambda path: (_place(path), path))
+    return [File(path, _what(path, own), _size(sizes[path], own)) for path in paths]
 
 
-def _what(path: str) -> str:
-    if path in _BY_PATH:
-        return _BY_PATH[path]
+def _language(path: str) -> str | None:
+    """The language of a file that is there in each."""
+    named = PurePosixPath(path).suffixes[-2:-1]
+    return named[0][1:] if named and named[0][1:] in LANGUAGES else None
+
+
+def _place(path: str) -> tuple[int, int]:
+    suffix, known = PurePosixPath(path).suffix, list(_BY_PATH)
+    if path.count("/") and suffix in _FIRST:
+        return 0, _FIRST.index(suffix)
+    return 1 + path.count("/"), known.index(path) if path in known else len(known)
+
+
+def _what(path: str, own: Words) -> str:
     pure = PurePosixPath(path)
-    return "file_star" if pure.parent.name == STAR else _BY_SUFFIX.get(pure.suffix, "file_other")
+    if path in _BY_PATH:
+        return own.labels[_BY_PATH[path]]
+    if pure.parent.name == STAR:
+        return own.labels["file_star"]
+    title = _TITLES.get(pure.name.partition(".")[0], "counts_title")
+    return own.labels[_BY_SUFFIX.get(pure.suffix, "file_other")].format(title=load_download_labels(own.language)[title])
 
 
 def _size(size: int, own: Words) -> str:

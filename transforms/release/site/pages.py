@@ -20,7 +20,7 @@ from transforms.release.site import pictures
 from transforms.release.site.addresses import ABOUT, FRONT_PAGE, STYLE, about_page, area_page, indicator_page, to_root
 from transforms.release.site.files import listed
 from transforms.release.site.front import by_size, chance, look_first
-from transforms.release.site.gaps import Gap, Place, gap_of, places_of, said_of
+from transforms.release.site.gaps import WORD_JOINER, Gap, Place, gap_of, places_of, said_of
 from transforms.release.site.pictures import bars
 from transforms.release.site.rows import ABOVE, FAR_ABOVE, Found, Group, More
 from transforms.release.site.tilemap import TILE_GAP, TILE_HEIGHT, TILE_WIDTH, tile_map
@@ -185,7 +185,7 @@ def _style() -> bytes:
 
 def _unsafe(threshold: int) -> str:
     """Counts that the rules call unsafe, as a range."""
-    return "1" if threshold == 2 else f"1–{threshold - 1}"
+    return "1" if threshold == 2 else f"1–{WORD_JOINER}{threshold - 1}"
 
 
 def _whole_city(table: pl.DataFrame, areas: pl.DataFrame) -> pl.DataFrame:
