@@ -46,8 +46,8 @@ def write_evidence(layout: Layout, indicator: str, as_of: date, reason: str, *, 
     target = layout.evidence / f"{as_of}-{indicator}{'' if for_outreach else '-everybody'}.parquet"
     _replace_parquet(rows, target)
     is_open, is_newly_open = rows["status"] == "open", rows["newcomer_status"] == "open"
-    found = f"{int(is_open.sum()):,} open gaps, and {int(is_newly_open.sum()):,} of newcomers"
-    return f"{target}: {rows.height:,} persons, {found}. The next analysis removes it"
+    gaps = f"{int(is_open.sum()):,} open gaps, and {int(is_newly_open.sum()):,} of newcomers"
+    return f"{target}: {rows.height:,} persons, {gaps}. The next analysis removes it"
 
 
 def forget_evidence(layout: Layout) -> None:
