@@ -10,7 +10,8 @@ import pytest
 
 from schemas.areas import load_areas
 from schemas.codelists import load_codelists
-from schemas.indicators import Events, Indicator, Period, age_reach, load_indicators
+from schemas.errors import UsageRefused
+from schemas.indicators import Events, Indicator, Period, Selected, age_reach, load_indicators
 from schemas.indicators.parsing import Place, parse_clause
 from tests.analysis import oracle
 from tests.analysis.lakes import write_lake
@@ -256,3 +257,11 @@ def test_what_one_indicator_asks_of_the_old_another_may_ask_of_everybody(tmp_pat
 )
 def test_the_ages_that_a_clause_can_reach(clause: dict[str, Any], reach: tuple[int, int | None]) -> None:
     assert age_reach(parse_clause(clause, PLACE)) == reach
+
+
+@pytest.mark.parametrize("where", [("is_rebooked", ("true",)), ("is_booked_again", (True,))])
+def test_a_select_is_asked_for_columns_and_values_that_it_has(where: tuple[str, tuple[object, ...]]) -> None:
+    sequence = Selected("no_show", (where,))
+    asked = replace(INDICATORS["no_show_not_rebooked"], population=sequence, closed=sequence)
+    with pytest.raises(UsageRefused, match="no such column or values"):
+        evaluate({}, [asked], [date(2023, 6, 30)], (0,), load_areas())

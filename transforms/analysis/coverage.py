@@ -20,7 +20,7 @@ from schemas.areas import UNKNOWN_AREA
 from schemas.indicators import Events, Indicator, Period, Selected
 from schemas.table import PERSON_NUMBER, Table
 from schemas.tables import TABLES
-from transforms.analysis.days import FAR_PAST, Days, column_days, day_numbers, days_before
+from transforms.analysis.days import FAR_PAST, Days, day_numbers, days_before
 from transforms.analysis.evaluation import Statuses, evaluate
 from transforms.analysis.lake import PERSONS_AT_ONCE, Files, Lake, tables_named
 from transforms.analysis.reading import person_numbers
@@ -29,6 +29,8 @@ from transforms.analysis.selects import select_text
 Numbers: TypeAlias = NDArray[np.int32]
 
 MONTHS_BEFORE = 12
+_FILES_AT_ONCE = 16
+"""Files that are read together: some two million rows of a few numbers."""
 CITY_TOTAL = "*"
 COVERAGE_SCHEMA: dict[str, pl.DataType] = {
     "as_of": pl.Date(),
@@ -83,7 +85,7 @@ def coverage(
     areas: pl.DataFrame,
     persons_at_once: int = PERSONS_AT_ONCE,
 ) -> pl.DataFrame:
-    """One row per table that the indicators use, month and area; COVERAGE_SCHEMA. Each file is read once, by itself.
+    """One row per table that the indicators use, month and area; COVERAGE_SCHEMA. Each file is read once.
 
     The month that ends on the as-of date, and MONTHS_BEFORE before it. So many persons are looked at in one go.
     """
@@ -187,14 +189,12 @@ def _of_table(
     bits = np.left_shift(np.uint32(1), np.arange(month_count, dtype=np.uint32))
     counts = {name: np.zeros(month_count * area_count) for name, kind in COVERAGE_SCHEMA.items() if kind == pl.Int64}
     seen = np.zeros(person_count, dtype=np.uint32)
-    for path in lake.files.get(table.name, ()):
-        rows = _read(replace(lake, files={table.name: [path]}), table, ends)
-        persons, days = (
-            person_numbers(rows[PERSON_NUMBER], table.name, person_count),
-            column_days(rows["event_date"], 0),
-        )
+    paths = lake.files.get(table.name, ())
+    for start in range(0, len(paths), _FILES_AT_ONCE):
+        rows = _read(replace(lake, files={table.name: paths[start : start + _FILES_AT_ONCE]}), table, ends)
+        persons = person_numbers(rows[PERSON_NUMBER].to_numpy(), table.name, person_count)
+        days, recorded = rows["event_date"].to_numpy(), rows["recorded_date"].to_numpy()
         months = month_of_day[days - ends[0] - 1]
-        recorded = column_days(rows["recorded_date"], FAR_PAST)
         cells = of_person[months.astype(np.int64) * person_count + persons]
         cells[recorded > ends[1:][months]] = area_count
         np.bitwise_or.at(seen, persons, np.where(cells < area_count, bits[months], np.uint32(0)))
@@ -236,6 +236,11 @@ def _read(lake: Lake, table: Table, ends: Days) -> pl.DataFrame:
     return (
         lake.scan(table)
         .filter(pl.col("event_date") > first, pl.col("event_date") <= last)
-        .select(PERSON_NUMBER, "event_date", "recorded_date", **missing)
+        .select(
+            pl.col(PERSON_NUMBER).fill_null(-1),
+            pl.col("event_date").to_physical(),
+            pl.col("recorded_date").to_physical().fill_null(FAR_PAST),
+            **missing,
+        )
         .collect(engine="streaming")
     )

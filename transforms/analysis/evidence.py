@@ -10,10 +10,10 @@ from schemas.codelists import CodeList, load_codelists
 from schemas.indicators import Age, Events, Indicator, Leaf, Period, Selected, leaves
 from schemas.table import PERSON_NUMBER
 from schemas.tables import TABLES
+from transforms.analysis.coding import coded
 from transforms.analysis.counts import statuses_at
 from transforms.analysis.evaluation import evaluate
 from transforms.analysis.lake import PERSONS_AT_ONCE, Files, Lake
-from transforms.analysis.reading import coded
 from transforms.analysis.selects import select_rows
 
 _CLAUSE_SCHEMA: dict[str, pl.DataType] = {

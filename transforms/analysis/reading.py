@@ -7,11 +7,12 @@ from typing import TypeAlias
 import numpy as np
 import polars as pl
 
-from schemas.codelists import TREE_SYSTEMS, CodeList
+from schemas.codelists import CodeList
 from schemas.errors import QualityGateFailed
 from schemas.indicators import Events
 from schemas.table import PERSON_NUMBER, Table
 from schemas.tables import TABLES
+from transforms.analysis.coding import among, coded
 from transforms.analysis.days import FAR_FUTURE, FAR_PAST, Days, days_before, season_days
 from transforms.analysis.lake import RETRACTED, Lake
 from transforms.analysis.masks import Numbers
@@ -250,41 +251,7 @@ def _coded(rows: pl.LazyFrame, table: Table, asked: Sequence[_Asked], codelists:
     lists = [codelists[name] for name in sorted({name for one in asked for name in one.rows.codes})]
     systems = [name for name in table.column("code_system").terms if any(name in one.codes for one in lists)]
     in_order = table.order[:2] == CODE
-    return [rows.filter(coded(lists, (system,)) if in_order else _among(lists, system)) for system in systems]
-
-
-def coded(codelists: Sequence[CodeList], systems: tuple[str, ...]) -> pl.Expr:
-    """Rows whose code is in one of the lists. Ranges instead of prefixes let a scan skip what the order rules out."""
-    code, found = pl.col("code"), []
-    for system in systems:
-        codes = sorted({code for codelist in codelists for code in codelist.codes.get(system, ())})
-        if not codes:
-            continue
-        if system in TREE_SYSTEMS:
-            within = [(code >= start) & (code < end) for start, end in _ranges(codes)]
-            found.append((pl.col("code_system") == system) & pl.any_horizontal(within))
-        else:
-            found.append((pl.col("code_system") == system) & code.is_in(codes))
-    return pl.any_horizontal(found) if found else pl.lit(value=False)
-
-
-def _among(codelists: Sequence[CodeList], system: str) -> pl.Expr:
-    """Rows whose code lies between the first and the last of the lists: few comparisons where no order helps a scan."""
-    codes = [code for codelist in codelists for code in codelist.codes.get(system, ())]
-    after_last = max(code[:-1] + chr(ord(code[-1]) + 1) for code in codes)
-    return (pl.col("code_system") == system) & (pl.col("code") >= min(codes)) & (pl.col("code") < after_last)
-
-
-def _ranges(codes: list[str]) -> list[tuple[str, str]]:
-    """Codes in their order and all below them as ranges, from and before; neighbours such as I20 to I25 as one."""
-    ranges: list[tuple[str, str]] = []
-    for start in codes:
-        end = start[:-1] + chr(ord(start[-1]) + 1)
-        if ranges and start <= ranges[-1][1]:
-            ranges[-1] = (ranges[-1][0], max(ranges[-1][1], end))
-        else:
-            ranges.append((start, end))
-    return ranges
+    return [rows.filter(coded(lists, (system,)) if in_order else among(lists, system)) for system in systems]
 
 
 def person_numbers(numbers: pl.Series | Numbers, table: str, person_count: int) -> Numbers:
