@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from flows.settings import PASSPHRASES, PREFECT_DATABASE, SOURCE, Layout, prepare, take_secrets
+from flows.settings import PASSPHRASES, PREFECT_DATABASE, SOURCE, Layout, take_secrets
 from flows.words import Command, candidate, day, port, positive, say
 from schemas.errors import UsageRefused
 
@@ -37,7 +37,7 @@ def serve(given: argparse.Namespace, layout: Layout) -> None:
     database = os.environ.pop(PREFECT_DATABASE, "")
     os.environ["PREFECT_SERVER_EPHEMERAL_ENABLED"] = "false"
     take_secrets()
-    prepare(layout)
+    layout.create()
     secrets = {}
     if source:
         from flows.server.source_text import source_to_text

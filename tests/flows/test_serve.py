@@ -144,7 +144,7 @@ def signed_and_killed(data: Path, stewards: dict[str, Path], tmp_path: Path) -> 
     driver.write_text(
         "import os, signal, sys\nfrom pathlib import Path\nfrom schemas import policy\n"
         f"policy.POLICY_FILE = Path({str(policy.POLICY_FILE)!r})\n"
-        "import flows.room.acts\nflows.room.publish = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "import flows.room.acts\nflows.room.acts.publish = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "from flows import cli\ncli.main()\n"
     )
     words = ("approve", CANDIDATE, "--as", "Data Steward", "--reason", "checked", "--key", stewards["Data Steward"])
