@@ -151,3 +151,12 @@ def test_canaries_of_batches_add_up_and_stay_small() -> None:
 def test_letters_leave_letters_and_digits() -> None:
     assert letters(pl.Series(["A-b c_1.", "Ä–ö", None])).to_list() == ["abc1", "äö", None]
     assert np.all(letters(pl.Series(["", "."])).to_numpy() == "")
+
+
+def test_one_identifier_among_random_keys_is_found() -> None:
+    canaries = Canaries()
+    canaries.add("person", pl.DataFrame({"person_id": [CODE]}))
+    keys = np.random.default_rng(1).integers(0, 256, (5000, 16), dtype=np.uint8)
+    values = [*map(bytes, keys), CODE.encode().ljust(16, b"\0"), None, bytes(16)]
+    found = canaries.has_binary("record_key", pl.Series(values, dtype=pl.Binary))
+    assert found.arg_true().to_list() == [5000]

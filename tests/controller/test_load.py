@@ -69,6 +69,18 @@ def test_numbers_do_not_depend_on_the_order_in_which_persons_come(tmp_path: Path
     assert found[0].equals(found[1])
 
 
+@pytest.mark.parametrize("turns", [(0, 1), (1, 0)])
+def test_of_rows_of_one_person_the_one_that_came_last_counts_in_whatever_turn_batches_are_worked(
+    loader: Loader, turns: tuple[int, int]
+) -> None:
+    people = persons(3)
+    batches = [people.with_columns(death_date=pl.lit(date(2025, 5, day))) for day in (1, 2)]
+    for part in turns:
+        loader.add("person", batches[part], part)
+    assert set(finish(loader)["person"]["death_date"]) == {date(2025, 5, 2)}
+    assert (loader.tallies["person"].rows_in, loader.tallies["person"].kept) == (6, 3)
+
+
 def test_events_find_their_person_in_any_spelling_of_the_code(loader: Loader) -> None:
     people = persons(3)
     first = people["person_id"][0]

@@ -61,8 +61,9 @@ def _with_words(parts: Sequence[Path], several: NDArray[np.uint64]) -> pl.DataFr
     found = []
     for part in parts:
         rows = pl.read_ipc(part, columns=[*KEY, ARRIVAL, "recorded_date"])
-        present = rows.filter(pl.col(KEY[0]).is_not_null())
-        found.append(present.filter(pl.Series(within(present[KEY[0]].to_numpy(), several))))
+        # Where there is no key the word is as if it were 0.
+        places = np.flatnonzero(within(rows[KEY[0]].fill_null(0).to_numpy(), several))
+        found.append(rows[places].filter(pl.col(KEY[0]).is_not_null()))
     return pl.concat(found)
 
 
