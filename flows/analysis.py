@@ -132,7 +132,7 @@ def _with_details(layout: Layout, counts: pl.DataFrame, indicator: Indicator, as
 
 
 def confidential_counts(layout: Layout, indicator: str, as_of: date, reason: str, area: str | None) -> str:
-    """Unprotected counts of one indicator as CSV, with margins, reasons and parts; the access is logged first.
+    """Unprotected counts of one indicator at one date as CSV, with margins, reasons and parts; the access is logged.
 
     Raises UsageRefused where the indicator, the date or the area is not known, or no reason is given.
     """
@@ -143,9 +143,8 @@ def confidential_counts(layout: Layout, indicator: str, as_of: date, reason: str
         raise UsageRefused("there is no such indicator", "caregap indicators list names them")
     policy = load_policy().in_force(datetime.now(UTC).date())
     counts, areas, _ = read_counts(layout, as_of)
-    rows = margins(
-        _with_details(layout, counts.filter(pl.col("indicator") == indicator), indicators[indicator], as_of), areas
-    )
+    found = counts.filter(pl.col("indicator") == indicator, pl.col("as_of") == as_of)
+    rows = margins(_with_details(layout, found, indicators[indicator], as_of), areas)
     if area is not None:
         if area not in rows["area_code"]:
             raise UsageRefused("there is no such area", "Give a code of the areas file, unknown or *")

@@ -220,3 +220,6 @@ def test_months_before_the_date_are_counted_too(data: Path, caregap: Caregap, mo
     counts = pl.read_parquet(data / "platform" / "counts" / AS_OF / "counts.parquet")
     expected = [date(2026, 8, 31), date(2026, 9, 30), date(2026, 10, 31)][-months:]
     assert sorted(counts["as_of"].unique()) == expected
+    words = ("--indicator", "diabetes_hba1c_missing", "--as-of", AS_OF, "--reason", "planning")
+    shown = pl.read_csv(caregap("counts", *words, data=data).out.encode(), infer_schema=False)
+    assert set(shown["as_of"]) == {AS_OF}
