@@ -129,8 +129,12 @@ def _with_details(layout: Layout, counts: pl.DataFrame, indicator: Indicator, as
     return counts
 
 
-def confidential_counts(layout: Layout, indicator: str, as_of: date, reason: str, area: str | None) -> str:
+def confidential_counts(
+    layout: Layout, indicator: str, as_of: date, reason: str, area: str | None, *, with_months_before: bool = False
+) -> str:
     """Unprotected counts of one indicator as CSV, with margins, reasons and parts; the access is logged first.
+
+    They are of `as_of` alone, or of the month-ends that were counted with it as well.
 
     Raises UsageRefused where the indicator, the date or the area is not known, or no reason is given.
     """
@@ -141,9 +145,9 @@ def confidential_counts(layout: Layout, indicator: str, as_of: date, reason: str
         raise UsageRefused("there is no such indicator", "caregap indicators list names them")
     policy = load_policy().in_force(datetime.now(UTC).date())
     counts, areas, _ = read_counts(layout, as_of)
-    rows = margins(
-        _with_details(layout, counts.filter(pl.col("indicator") == indicator), indicators[indicator], as_of), areas
-    )
+    is_asked = pl.lit(with_months_before) | (pl.col("as_of") == as_of)
+    found = counts.filter(pl.col("indicator") == indicator, is_asked)
+    rows = margins(_with_details(layout, found, indicators[indicator], as_of), areas)
     if area is not None:
         if area not in rows["area_code"]:
             raise UsageRefused("there is no such area", "Give a code of the areas file, unknown or *")

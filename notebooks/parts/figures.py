@@ -59,7 +59,7 @@ def unprotected(layout: Layout, indicator: str, as_of: date, reason: str) -> pl.
     prepare(layout)
     from flows.analysis import confidential_counts  # loads Prefect, which reads the environment that prepare() sets
 
-    text = confidential_counts(layout, indicator, as_of, reason, None)
+    text = confidential_counts(layout, indicator, as_of, reason, None, with_months_before=True)
     rows = pl.read_csv(text.encode(), infer_schema=False)
     areas = pl.read_parquet(layout.counts / as_of.isoformat() / "areas.parquet")
     return figured(rows.select(*KEYS, "eligible", gap="open"), areas)

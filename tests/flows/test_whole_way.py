@@ -216,7 +216,16 @@ def test_a_source_that_may_be_somebodys_waits_for_a_steward(
 
 @pytest.mark.parametrize("months", [1, 3])
 def test_months_before_the_date_are_counted_too(data: Path, caregap: Caregap, months: int) -> None:
+    from flows.analysis import confidential_counts
+
     assert caregap("analyse", "--as-of", AS_OF, "--months", months, data=data).code == 0
     counts = pl.read_parquet(data / "platform" / "counts" / AS_OF / "counts.parquet")
     expected = [date(2026, 8, 31), date(2026, 9, 30), date(2026, 10, 31)][-months:]
     assert sorted(counts["as_of"].unique()) == expected
+    words = ("--indicator", "diabetes_hba1c_missing", "--as-of", AS_OF, "--reason", "planning")
+    shown = pl.read_csv(caregap("counts", *words, data=data).out.encode(), infer_schema=False)
+    assert set(shown["as_of"]) == {AS_OF}
+    every = confidential_counts(
+        Layout(data), words[1], date.fromisoformat(AS_OF), "planning", None, with_months_before=True
+    )
+    assert pl.read_csv(every.encode())["as_of"].n_unique() == months
