@@ -16,6 +16,7 @@ from transforms.release.tables import Mask, Whole
 FEASIBLE = int(highspy.SolutionStatus.kSolutionStatusFeasible)
 NODES = 300
 """Limits the search of a round; in nodes, never in seconds, for the same result on any machine."""
+NEAR = 1e-6
 FAR = 1e5
 """More than any cell needs to move."""
 
@@ -50,31 +51,64 @@ class Cover:
         self._known: set[tuple[bytes, bytes]] = set()
         self._partners()
 
-    def choose(self) -> Mask:
-        """The best choice by the rows so far; one entry per cell."""
+    def choose(self) -> tuple[Mask, float]:
+        """The best choice by the rows so far, one entry per cell; and what no better one can cost less than."""
         self._choice.run()
-        if self._choice.getInfo().primal_solution_status != FEASIBLE:
-            return self._among.copy()
-        chosen = self._cells.unsafe | self._cells.open
-        chosen[self._among] |= (np.asarray(self._choice.getSolution().col_value) > 0.5)[self._steps.of]
-        return chosen
+        info = self._choice.getInfo()
+        if info.primal_solution_status != FEASIBLE:
+            return self._among.copy(), 0.0
+        return self._spread(np.asarray(self._choice.getSolution().col_value) > 0.5), float(info.mip_dual_bound)
+
+    def sharpen(self, rounds: int) -> None:
+        """Refute choices by fractions, in rounds: a class hidden by half lets a change be half as large."""
+        asked = self._questions(np.flatnonzero(self._cells.unsafe[self._among]))
+        self._choice.setOptionValue("solve_relaxation", True)
+        for _ in range(rounds):
+            self._choice.run()
+            share = np.clip(np.asarray(self._choice.getSolution().col_value), 0, 1)
+            share[share < NEAR] = 0
+            asked = [question for question in asked if self._refute_part(*question, share)]
+            if not asked:
+                break
+        self._choice.setOptionValue("solve_relaxation", False)
+
+    def _spread(self, chosen: Mask) -> Mask:
+        """The cells of chosen classes, and those that must be hidden."""
+        hidden = self._cells.unsafe | self._cells.open
+        hidden[self._among] |= chosen[self._steps.of]
+        return hidden
 
     def learn(self, hidden: Mask) -> int:
-        """Add what the unsafe cells that a choice leaves known ask for; returns how many there are."""
+        """Add what the unsafe cells that a choice leaves known ask for; returns how many rows are new."""
         share = np.zeros(self._steps.size)
         share[self._steps.of[hidden[self._among]]] = 1.0
         low, high = -self._down * share, self._up * share
-        bare = self._unprotected(low, high)
-        for place in bare.tolist():
-            of, sign = int(self._steps.of[place]), int(self._steps.sign[place])
-            amounts = self._guarantee.amounts(int(self._steps.places[place]))
-            slopes = [self._reach(of, float(amount * sign), low, high) for amount in amounts]
-            gains = [
-                self._gain(each, abs(amount)) for each, amount in zip(slopes, amounts, strict=True) if each is not None
-            ]
-            if len(gains) == len(amounts):
-                self._add(np.maximum.reduce(gains), of, float(max(amounts)))
-        return len(bare)
+        return sum(self._refute(*question, low, high) for question in self._questions(self._unprotected(low, high)))
+
+    def _questions(self, places: Whole) -> list[tuple[int, tuple[int, ...]]]:
+        """What must be possible for unsafe cells: one entry per class that must move, and the moves that will do."""
+        steps, asked = self._steps, dict[tuple[int, tuple[int, ...]], None]()
+        for place in places.tolist():
+            of, sign = int(steps.of[place]), int(steps.sign[place])
+            if sign:
+                amounts = self._guarantee.amounts(int(steps.places[place]))
+                asked[of, tuple(sorted(amount * sign for amount in amounts))] = None
+        return list(asked)
+
+    def _refute(self, of: int, moves: tuple[int, ...], low: Amounts, high: Amounts) -> bool:
+        """Add a row where bounds on all classes let a class make none of the moves; whether there is a new one."""
+        slopes = []
+        for move in moves:
+            found = self._reach(of, float(move), low, high)
+            if found is None:
+                return False
+            slopes.append(found)
+        gains = [self._gain(each, abs(move)) for each, move in zip(slopes, moves, strict=True)]
+        return self._add(np.maximum.reduce(gains), of, float(max(abs(move) for move in moves)))
+
+    def _refute_part(self, of: int, moves: tuple[int, ...], share: Amounts) -> bool:
+        far = max(abs(move) for move in moves)
+        return self._refute(of, moves, -np.minimum(far, self._down) * share, np.minimum(far, self._up) * share)
 
     def _gain(self, slopes: Amounts, amount: float) -> Amounts:
         """How much further a cell would move at most for hiding each class."""
@@ -110,7 +144,7 @@ class Cover:
         reached = model.getInfo().objective_function_value
         slopes = np.asarray(model.getSolution().col_dual)
         model.changeColCost(of, 0.0)
-        if reached >= abs(amount) - 1e-6:
+        if reached >= abs(amount) - NEAR:
             return None
         slopes[of] = 0
         return slopes
@@ -132,15 +166,17 @@ class Cover:
                     float(len(unsafe)), highspy.kHighsInf, len(row), row.astype(np.int32), factor.astype(float)
                 )
 
-    def _add(self, weight: Amounts, place: int, amount: float) -> None:
-        """One more row: the hidden classes together give the amount."""
+    def _add(self, weight: Amounts, place: int, amount: float) -> bool:
+        """One more row: the hidden classes together give the amount. False where it says nothing new."""
         weight[place] = 0
         needed = amount - weight[self._is_forced].sum()
         if needed <= 1e-9:
-            return
+            return False
         others = np.flatnonzero((weight > 1e-9) & ~self._is_forced).astype(np.int32)
         factor = np.minimum(weight[others], needed)
         key = others.tobytes(), np.round(factor / needed, 6).tobytes()
-        if key not in self._known:
-            self._known.add(key)
-            self._choice.addRow(float(needed), highspy.kHighsInf, len(others), others, factor)
+        if key in self._known:
+            return False
+        self._known.add(key)
+        self._choice.addRow(float(needed), highspy.kHighsInf, len(others), others, factor)
+        return True
