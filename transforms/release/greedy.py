@@ -33,9 +33,10 @@ def hide(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amounts, ord
         found = _protect(changes, guarantee, cell)
         if found is None:
             continue
-        for new in np.flatnonzero((found != 0) & ~hidden).tolist():
+        new = np.flatnonzero((found != 0) & ~hidden)
+        if len(new):
             hidden[new] = True
-            changes.price_one(new, TOUCH)
+            changes.price_some(new, TOUCH)
         pool.add(found)
     return hidden
 

@@ -4,6 +4,7 @@ import highspy
 import numpy as np
 import numpy.typing as npt
 
+from transforms.release.in_step import InStep, in_step
 from transforms.release.tables import Mask, Merged, Whole
 
 Amounts = npt.NDArray[np.float64]
@@ -16,8 +17,9 @@ depend on the machine."""
 class Changes:
     """All changes of some cells of a table that keep every sum and leave no cell below its floor, as one warm model.
 
-    Cells can be opened and closed; the others never move, and the model is small where they are few. The two halves
-    of a change, up and down, have a column each, so that what is moved has a price.
+    Cells can be opened and closed; the others never move, and the model is small where they are few. Cells that can
+    only move in step are one. The two halves of a change, up and down, have a column each, so that what is moved has a
+    price.
 
     After a new price the next question starts from the empty change: nothing else is known to be cheapest then, and
     it is found twice as quickly as from the last answer, which fits neither the prices nor the question.
@@ -25,44 +27,51 @@ class Changes:
 
     def __init__(self, cells: Merged, among: Mask) -> None:
         """Start with all the cells among which changes are looked for open and free of charge."""
-        self._cells = np.flatnonzero(among)
+        self._steps = in_step(cells, among)
         self._place = np.full(cells.size, -1)
-        self._place[among] = np.arange(len(self._cells))
-        self._down = (cells.value - cells.floor)[among].astype(float)
-        self._up = np.full(len(self._cells), highspy.kHighsInf)
-        self._model = _model(cells, among, self._up, self._down)
-        self._all = np.arange(2 * len(self._cells), dtype=np.int32)
+        self._place[among] = np.arange(len(self._steps.places))
+        self._up, self._down = room(self._steps, (cells.value - cells.floor)[among].astype(float))
+        self._model = classes_model(self._steps, np.zeros(2 * self._steps.size), np.append(self._up, self._down), 2)
+        self._all = np.arange(2 * self._steps.size, dtype=np.int32)
 
     def price(self, costs: Amounts) -> None:
         """Set what moving a cell by 1 costs, one entry per cell of the table."""
-        own = costs[self._cells]
+        steps = self._steps
+        self._costs = costs[steps.places]
+        own = np.bincount(steps.of, weights=self._costs, minlength=steps.size)
         self._model.changeColsCost(len(self._all), self._all, np.concatenate([own, own]))
         self._model.setBasis()
 
-    def price_one(self, cell: int, cost: float) -> None:
-        """Set what moving one cell by 1 costs."""
-        place = int(self._place[cell])
-        self._model.changeColCost(place, cost)
-        self._model.changeColCost(place + len(self._cells), cost)
+    def price_some(self, cells: Whole, cost: float) -> None:
+        """Set what moving some cells by 1 costs."""
+        steps, at = self._steps, self._place[cells]
+        self._costs[at] = cost
+        of = np.unique(steps.of[at])
+        own = np.bincount(steps.of, weights=self._costs, minlength=steps.size)[of]
+        columns = np.concatenate([of, of + steps.size]).astype(np.int32)
+        self._model.changeColsCost(len(columns), columns, np.concatenate([own, own]))
         self._model.setBasis()
 
     def open(self, cells: Whole) -> None:
-        """Let cells move."""
-        at = self._place[cells]
-        self._bound(at, self._up[at], self._down[at])
+        """Let cells move that were closed together."""
+        of = np.unique(self._steps.of[self._place[cells]])
+        self._bound(of, self._up[of], self._down[of])
 
     def close(self, cells: Whole) -> None:
-        """Keep cells as they are."""
-        self._bound(self._place[cells], np.zeros(len(cells)), np.zeros(len(cells)))
+        """Keep cells as they are, and so all that move in step with them."""
+        of = np.unique(self._steps.of[self._place[cells]])
+        self._bound(of, np.zeros(len(of)), np.zeros(len(of)))
 
     def cheapest(self, cell: int, amount: int) -> Amounts | None:
         """The cheapest change that moves an open cell by an amount; None where there is none."""
-        model, size = self._model, len(self._cells)
-        place = int(self._place[cell])
-        if amount < 0 and -amount > self._down[place]:
+        model, steps, place = self._model, self._steps, int(self._place[cell])
+        size, of = steps.size, int(steps.of[place])
+        moves = amount * int(steps.sign[place])
+        up, down = max(moves, 0), max(-moves, 0)
+        if up == down or up > self._up[of] or down > self._down[of]:
             return None
-        model.changeColBounds(place, max(amount, 0), max(amount, 0))
-        model.changeColBounds(place + size, max(-amount, 0), max(-amount, 0))
+        model.changeColBounds(of, up, up)
+        model.changeColBounds(of + size, down, down)
         model.run()
         change = None
         if model.getModelStatus() == highspy.HighsModelStatus.kOptimal:
@@ -70,14 +79,24 @@ class Changes:
             moved = halves[:size] - halves[size:]
             moved[np.abs(moved) < 1e-7] = 0
             change = np.zeros(len(self._place))
-            change[self._cells] = moved
-        model.changeColBounds(place, 0, self._up[place])
-        model.changeColBounds(place + size, 0, self._down[place])
+            change[steps.places] = steps.sign * moved[steps.of]
+        model.changeColBounds(of, 0, self._up[of])
+        model.changeColBounds(of + size, 0, self._down[of])
         return change
 
-    def _bound(self, at: Whole, up: Amounts, down: Amounts) -> None:
-        columns = np.concatenate([at, at + len(self._cells)]).astype(np.int32)
+    def _bound(self, of: Whole, up: Amounts, down: Amounts) -> None:
+        columns = np.concatenate([of, of + self._steps.size]).astype(np.int32)
         self._model.changeColsBounds(len(columns), columns, np.zeros(len(columns)), np.concatenate([up, down]))
+
+
+def room(steps: InStep, down: Amounts) -> tuple[Amounts, Amounts]:
+    """How far each class can move up, and how far down, where each cell can go down so far; up there is no end."""
+    up, low = np.full(steps.size, highspy.kHighsInf), np.full(steps.size, highspy.kHighsInf)
+    np.minimum.at(up, steps.of[steps.sign < 0], down[steps.sign < 0])
+    np.minimum.at(low, steps.of[steps.sign > 0], down[steps.sign > 0])
+    still = steps.of[steps.sign == 0]
+    up[still], low[still] = 0, 0
+    return up, low
 
 
 def whole_change(cells: Merged, among: Mask, cell: int, amounts: tuple[int, ...], costs: Amounts) -> Whole | None:
@@ -134,18 +153,7 @@ def sums_model(cells: Merged, among: Mask, low: Amounts, high: Amounts) -> highs
 
 
 def _sums(cells: Merged, among: Mask, low: Amounts, high: Amounts, *, halves: bool) -> highspy.Highs:
-    model = highspy.Highs()
-    settings: dict[str, bool | int | float | str] = {
-        "output_flag": False,
-        # one thread and no clock: the same table gives the same answer on any machine
-        "threads": 1,
-        # each question differs little from the last: presolve and perturbation would cost the warm start
-        "presolve": "off",
-        "solver": "simplex",
-        "dual_simplex_cost_perturbation_multiplier": 0.0,
-    }
-    for name, setting in settings.items():
-        model.setOptionValue(name, setting)
+    model = _quiet()
     model.addVars(len(low), low, high)
     sums = np.flatnonzero(cells.basis)
     members = cells.basis[np.repeat(np.arange(len(cells.parent)), np.diff(cells.start))]
@@ -162,4 +170,38 @@ def _sums(cells: Merged, among: Mask, low: Amounts, high: Amounts, *, halves: bo
         sign = np.stack([sign, -sign], axis=1).ravel()
     none = np.zeros(len(used))
     model.addRows(len(used), none, none, len(place), begin.astype(np.int32), place.astype(np.int32), sign)
+    return model
+
+
+def classes_model(steps: InStep, low: Amounts, high: Amounts, columns: int = 1) -> highspy.Highs:
+    """The sums over classes of cells that move in step, one column for each; or two, all ups first and then all downs.
+
+    Bounds are of columns.
+    """
+    model = _quiet()
+    model.addVars(len(low), low, high)
+    used = steps.row < steps.implying
+    begin = np.searchsorted(steps.row, np.arange(steps.implying)) * columns
+    place, factor = steps.column[used], steps.factor[used].astype(float)
+    if columns == 2:
+        place = np.stack([place, place + steps.size], axis=1).ravel()
+        factor = np.stack([factor, -factor], axis=1).ravel()
+    none = np.zeros(steps.implying)
+    model.addRows(len(none), none, none, len(place), begin.astype(np.int32), place.astype(np.int32), factor)
+    return model
+
+
+def _quiet() -> highspy.Highs:
+    model = highspy.Highs()
+    settings: dict[str, bool | int | float | str] = {
+        "output_flag": False,
+        # one thread and no clock: the same table gives the same answer on any machine
+        "threads": 1,
+        # each question differs little from the last: presolve and perturbation would cost the warm start
+        "presolve": "off",
+        "solver": "simplex",
+        "dual_simplex_cost_perturbation_multiplier": 0.0,
+    }
+    for name, setting in settings.items():
+        model.setOptionValue(name, setting)
     return model

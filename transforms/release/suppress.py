@@ -17,21 +17,24 @@ class Effort:
     """How much to try for less hidden. In attempts, rounds, nodes and work, never in seconds: with a clock the result
     would depend on the machine.
 
-    `work` is what the attempts on a table may take, in cells times unsafe cells an attempt; `gap` is how close to the
-    best choice the covering program comes each round.
+    `work` is what the attempts on a table may take, in cells times unsafe cells an attempt. Attempts are merged two by
+    two, in so many `rounds` at most; `sharpen` is in how many the covering program learns from fractions first, and
+    `gap` how close to its best choice it comes.
     """
 
     starts: int
     rounds: int
+    sharpen: int
     work: int
     gap: float
 
 
 EFFORTS = {
-    "quick": Effort(1, 0, 0, 0.01),
-    "normal": Effort(5, 4, 3_200_000, 0.01),
-    "thorough": Effort(12, 10, 40_000_000, 0.005),
+    "quick": Effort(1, 0, 0, 0, 0.01),
+    "normal": Effort(5, 5, 4, 3_200_000, 0.01),
+    "thorough": Effort(12, 10, 8, 40_000_000, 0.005),
 }
+NEAR = 1e-6
 NOISE = 0.4
 """How far the prices of an attempt stray, in natural logarithms."""
 
@@ -76,7 +79,9 @@ def suppress(cells: Merged, rules: Disclosure, safe_from: int, costs: Amounts | 
     unsafe = np.flatnonzero(cells.unsafe)
     order = unsafe[np.argsort(-cells.value[unsafe], kind="stable")]
     attempts = [_start(number, everywhere, guarantee, costs, order) for number in range(_attempts(guarantee))]
-    best = _cover(attempts, guarantee, costs, order) if len(attempts) > 1 else attempts[0]
+    best, *others = sorted(attempts, key=lambda attempt: attempt.cost)
+    for other in others:
+        best = _merge(best, other, guarantee, costs, order)
     answer = _make_whole(best.changes, best.pool, guarantee, costs, best.hidden)
     return replace(answer, bare=answer.bare | told)
 
@@ -97,22 +102,28 @@ def _finish(hidden: Mask, pool: Pool, guarantee: Guarantee, costs: Amounts) -> _
     return _Attempt(hidden, float(costs[hidden & ~guarantee.cells.unsafe & ~guarantee.cells.open].sum()), pool, changes)
 
 
-def _cover(attempts: list[_Attempt], guarantee: Guarantee, costs: Amounts, order: Whole) -> _Attempt:
-    """Let a covering program choose among the cells that the attempts hid, and mend its choice where it falls short."""
+def _merge(best: _Attempt, other: _Attempt, guarantee: Guarantee, costs: Amounts, order: Whole) -> _Attempt:
+    """The better of what two attempts hid: a covering program chooses among the cells of both, and its choice is mended
+    where it falls short.
+
+    Two are few enough to come close to the best that is in them; of all attempts together a program finds less.
+    """
     cells, effort = guarantee.cells, EFFORTS[guarantee.rules.effort]
-    best = min(attempts, key=lambda attempt: attempt.cost)
-    allowed = np.logical_or.reduce([attempt.hidden for attempt in attempts])
+    allowed = best.hidden | other.hidden
     cover, within = Cover(guarantee, costs, allowed, effort.gap), Changes(cells, allowed)
-    known = np.array([change for attempt in attempts for change in attempt.pool.changes()]).reshape(-1, cells.size)
+    known = np.array([*best.pool.changes(), *other.pool.changes()]).reshape(-1, cells.size)
+    cover.sharpen(effort.sharpen)
     for _ in range(effort.rounds):
-        chosen = cover.choose()
-        bare = cover.learn(chosen)
+        chosen, least = cover.choose()
+        if least > best.cost - NEAR:
+            break
+        learnt = cover.learn(chosen)
         pool = Pool(guarantee)
         for change in known[~(known[:, ~chosen] != 0).any(axis=1)]:
             pool.add(change)
         mended = hide(within, pool, guarantee, costs, order, chosen)
         best = min(best, _finish(mended, pool, guarantee, costs), key=lambda attempt: attempt.cost)
-        if not bare:
+        if not learnt:
             break
     return best
 
