@@ -16,7 +16,7 @@ from flows.process import end_with_parent
 from flows.room import commands as room
 from flows.server import commands as server
 from flows.settings import Layout, set_up
-from flows.words import actions, common, day, plain_name, positive
+from flows.words import QUARTER, YEAR_AND_DATE, actions, common, day, plain_name, positive
 from schemas.errors import Refusal
 
 
@@ -170,8 +170,8 @@ def _parser() -> argparse.ArgumentParser:
         "run", commands.run_all, "The whole way: ingest, analyse, release, and publish where policy allows it."
     )
     source(made)
-    months(made, default=13)
-    every(made, default=3)
+    months(made, default=YEAR_AND_DATE)
+    every(made, default=QUARTER)
     dry(made)
 
     server.words(command, source_words)

@@ -9,6 +9,9 @@ from typing import Protocol
 
 from flows.settings import Layout
 
+YEAR_AND_DATE, QUARTER = 13, 3
+"""Month-ends that a run counts, so that the change over a year is there, and every how many of them it releases."""
+
 
 class Command(Protocol):
     """Adds a command of a name: what runs it, and what it is for."""

@@ -92,7 +92,7 @@ def list_candidates(layout: Layout) -> str:
     return text.getvalue()
 
 
-def same_candidate(layout: Layout, as_of: date, months: int) -> str | None:
+def same_candidate(layout: Layout, as_of: date, months: int, every: int) -> str | None:
     """The candidate of these very counts under this very policy, unless it was sent back; None where there is none.
 
     One that a killed run left without an entry in the audit log does not count: nobody can publish it.
@@ -102,7 +102,8 @@ def same_candidate(layout: Layout, as_of: date, months: int) -> str | None:
     built = {one["candidate"]: one for one in entries if one.get("outcome") == "done"}
     for name, entry in reversed(built.items()):
         folder = layout.candidates / name
-        if (entry["as_of"], entry["months"]) != (as_of.isoformat(), months) or not folder.is_dir():
+        asked = (entry["as_of"], entry["months"], entry.get("every", 1))
+        if asked != (as_of.isoformat(), months, every) or not folder.is_dir():
             continue
         inputs = read_manifest(folder)["inputs"]
         given = {word: about[word] for word in ("load", "lake", "policy_version", "code_version", "indicators")}

@@ -23,6 +23,7 @@ def words(command: Command, source: Callable[..., None]) -> None:
     made.add_argument("flow", choices=FLOWS)
     made.add_argument("--as-of", type=day, metavar="DATE", help="the date asked for; else the flow's own choice")
     made.add_argument("--months", type=positive, metavar="N", help="analyse, release, run: how many month-ends")
+    made.add_argument("--every", type=positive, metavar="N", help="release, run: only every Nth of them")
     made.add_argument("--candidate", type=candidate, metavar="CANDIDATE", help="publish: which")
     made.add_argument("--increment", action="store_true", default=None, help="ingest, run: only what changed")
     made.add_argument("--dry-run", action="store_true", default=None, help="ingest, run: only tell what would be read")
@@ -62,7 +63,7 @@ def trigger(given: argparse.Namespace, layout: Layout) -> None:
         raise UsageRefused("no server is at work in this data folder", "Start one: caregap serve")
     from flows.server.trigger import trigger
 
-    named = {name: getattr(given, name) for name in ("as_of", "months", "candidate", "increment", "dry_run")}
+    named = {name: getattr(given, name) for name in ("as_of", "months", "every", "candidate", "increment", "dry_run")}
     given_words = {name: value for name, value in named.items() if value is not None}
     trigger(given.flow, given_words, wait=given.wait, say=say)
 

@@ -27,6 +27,7 @@ from flows.room.candidates import last_release, read_manifest, same_candidate
 from flows.server.days import Day, last_month_end, today
 from flows.server.recovery import has_ended
 from flows.settings import Layout
+from flows.words import QUARTER, YEAR_AND_DATE
 from flows.zone import zone_flow, zone_task
 from schemas.errors import ApprovalMissing
 from transforms.release.published import CERTIFICATE_FILE
@@ -35,6 +36,7 @@ AGAIN_AFTER = (60,)
 WAITS = "WaitingForDecision"
 """Name of the state of a run whose candidate stewards must decide on: done, and no process is held."""
 Months = Annotated[int, Field(ge=1, le=MOST_MONTHS)]
+Every = Annotated[int, Field(ge=1, le=MOST_MONTHS)]
 Candidate = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}-\d{1,4}$")]
 
 
@@ -45,7 +47,7 @@ def count(data: str, as_of: str, months: int) -> int:
 
 
 @zone_flow("analyse")
-def analyse(as_of: Day = None, months: Months = 1) -> None:
+def analyse(as_of: Day = None, months: Months = YEAR_AND_DATE) -> None:
     """Analysis zone: count the care gaps from the lake, district by district. The counts are not yet protected.
 
     Args:
@@ -60,13 +62,13 @@ def analyse(as_of: Day = None, months: Months = 1) -> None:
 
 
 @zone_task("build a candidate", again_after=AGAIN_AFTER)
-def build(data: str, as_of: str, months: int) -> str:
+def build(data: str, as_of: str, months: int, every: int) -> str:
     """Build a candidate; returns its name."""
-    return run_release(Layout(Path(data)), date.fromisoformat(as_of), months)[0].name
+    return run_release(Layout(Path(data)), date.fromisoformat(as_of), months, every)[0].name
 
 
 @zone_flow("release")
-def release(as_of: Day = None, months: Months = 1) -> State[None]:
+def release(as_of: Day = None, months: Months = YEAR_AND_DATE, every: Every = QUARTER) -> State[None]:
     """Release zone: hide small counts, attack the result, build a candidate for the stewards to decide on.
 
     Counts whose candidate is there already, undecided or published, get no second one. A release of generated data is
@@ -75,12 +77,13 @@ def release(as_of: Day = None, months: Months = 1) -> State[None]:
     Args:
         as_of: The date asked for; empty is the last month-end. It must have been counted.
         months: How many dates: this one and the month-ends before it that were never released, 1 to 32.
+        every: Only every so many of them, back from the date: 3 is every quarter.
     """
     layout, day = _layout(), as_of or last_month_end(today())
-    candidate = same_candidate(layout, day, months)
+    candidate = same_candidate(layout, day, months, every)
     again = "" if candidate is None else "These counts have a candidate already; no second one was built."
     if candidate is None:
-        candidate = build(str(layout.data), day.isoformat(), months)
+        candidate = build(str(layout.data), day.isoformat(), months, every)
     folder = layout.candidates / candidate
     parts = [again, *outcome.release_parts(_certificate(folder / "public"), _certificate(last_release(layout)))]
     state, words = None, f"Candidate `{candidate}` is published."
@@ -110,7 +113,13 @@ def publish(candidate: Candidate) -> None:
 
 
 @zone_flow("run")
-def run(as_of: Day = None, months: Months = 1, increment: bool = False, dry_run: bool = False) -> State[None] | None:
+def run(
+    as_of: Day = None,
+    months: Months = YEAR_AND_DATE,
+    every: Every = QUARTER,
+    increment: bool = False,
+    dry_run: bool = False,
+) -> State[None] | None:
     """The whole way: ingest, analyse, release. Ends when the release is published, or waits for the stewards.
 
     A run whose process was killed goes on with the step that it was at.
@@ -118,6 +127,7 @@ def run(as_of: Day = None, months: Months = 1, increment: bool = False, dry_run:
     Args:
         as_of: The date asked for; empty is the last month-end.
         months: How many dates: this one and the month-ends before it, 1 to 32.
+        every: Only every so many of them are released, back from the date: 3 is every quarter.
         increment: The source is a feed of what is new, corrected or withdrawn since the last load.
         dry_run: Only tell what would be read, how much, and under which policy.
     """
@@ -129,7 +139,7 @@ def run(as_of: Day = None, months: Months = 1, increment: bool = False, dry_run:
     update_progress_artifact(shown, progress=60.0, description="Loaded; counting")
     step("analyse", {"as_of": day, "months": months})
     update_progress_artifact(shown, progress=70.0, description="Counted; protecting and attacking")
-    ended = step("release", {"as_of": day, "months": months})
+    ended = step("release", {"as_of": day, "months": months, "every": every})
     update_progress_artifact(shown, progress=100.0, description=ended.state_name)
     return Completed(name=ended.state_name, message=ended.state.message if ended.state else None)
 

@@ -317,16 +317,16 @@ def test_status_tells_what_killed_processes_left(data: Path) -> None:
 
 def test_counts_that_have_a_candidate_get_no_second_one(data: Path) -> None:
     layout, day = Layout(data), date.fromisoformat(AS_OF)
-    assert same_candidate(layout, day, 1) == f"{AS_OF}-1"
-    assert same_candidate(layout, day, 2) is None
+    assert same_candidate(layout, day, 1, 1) == f"{AS_OF}-1"
+    assert same_candidate(layout, day, 2, 1) is None
     about = layout.counts / AS_OF / "counts.json"
     told = about.read_text()
     about.write_text(json.dumps(json.loads(told) | {"load": "another"}))
-    assert same_candidate(layout, day, 1) is None
+    assert same_candidate(layout, day, 1, 1) is None
     about.write_text(told)
     manifest = layout.candidates / f"{AS_OF}-1" / "manifest.json"
     manifest.write_text(manifest.read_text() + " ")
-    assert same_candidate(layout, day, 1) is None
+    assert same_candidate(layout, day, 1, 1) is None
 
 
 def test_what_waits_is_not_published_and_what_is_approved_is_published_once(
@@ -356,15 +356,18 @@ def test_what_waits_is_not_published_and_what_is_approved_is_published_once(
 def test_who_sends_back_gets_another(waiting: Path, caregap: Caregap) -> None:
     layout, day = Layout(waiting), date.fromisoformat(AS_OF)
     entry = audit.entries(layout.audit, "release")[-1]
-    assert same_candidate(layout, day, entry["months"]) is None  # the policy has changed since: it names stewards
+    assert (
+        same_candidate(layout, day, entry["months"], entry["every"]) is None
+    )  # the policy has changed since: it names stewards
     path = layout.candidates / CANDIDATE / "manifest.json"
     with pytest.MonkeyPatch.context() as patch:
         built_under = json.loads(path.read_text())["inputs"]["release_policy_version"]
         policy = load_policy()
         patch.setattr("flows.room.candidates.load_policy", lambda: replace(policy, version=built_under))
-        assert same_candidate(layout, day, 1) == CANDIDATE
+        assert same_candidate(layout, day, 1, 1) == CANDIDATE
+        assert same_candidate(layout, day, 1, 3) is None
         words = ("return", CANDIDATE, "--as", "Data Steward", "--reason", "look again")
         assert caregap(*words, data=waiting).code == 0
-        assert same_candidate(layout, day, 1) != CANDIDATE
+        assert same_candidate(layout, day, 1, 1) != CANDIDATE
     with pytest.raises(UsageRefused, match="decided"):
         publish_approved(layout, CANDIDATE)
