@@ -31,7 +31,7 @@ class Effort:
 
 EFFORTS = {
     "quick": Effort(1, 0, 0, 0, 0.01),
-    "normal": Effort(5, 5, 4, 3_200_000, 0.01),
+    "normal": Effort(5, 2, 2, 2_800_000, 0.01),
     "thorough": Effort(12, 10, 8, 40_000_000, 0.005),
 }
 NEAR = 1e-6
@@ -129,9 +129,11 @@ def _merge(best: _Attempt, other: _Attempt, guarantee: Guarantee, costs: Amounts
 
 
 def _attempts(guarantee: Guarantee) -> int:
-    """How many attempts the work allowed for a table is enough for; `not_small` asks about three times as much."""
+    """How many attempts the work allowed for a table is enough for; `not_small` asks for half as much again."""
     cells, rules, effort = guarantee.cells, guarantee.rules, EFFORTS[guarantee.rules.effort]
-    work = cells.size * int(cells.unsafe.sum()) * (3 if rules.guarantee == "not_small" else 1)
+    work = cells.size * int(cells.unsafe.sum())
+    if rules.guarantee == "not_small":
+        work = work * 3 // 2
     if rules.group_disclosure:
         work *= 2  # zeros are unsafe too, and a change that moves one of them moves more cells
     return int(min(max(effort.work // work, 1), effort.starts))

@@ -131,10 +131,10 @@ def check_counts(counts: pl.DataFrame, spec: Spec) -> pl.DataFrame:
     for name in spec.by:
         _none_of(counts, pl.col(name) == SUMMED, kept, name)
     for levels in spec.dimensions:
-        summed = [pl.col(name) == SUMMED for name in levels]
-        is_left_out = pl.all_horizontal(summed).all()
+        is_left_out = pl.all_horizontal(pl.col(levels) == SUMMED).all()
         left_out = is_left_out.over(spec.by) if spec.by else is_left_out
-        _none_of(counts, pl.any_horizontal(summed) & ~left_out, kept, levels[0])
+        for name in levels:
+            _none_of(counts, (pl.col(name) == SUMMED) & ~left_out, kept, name)
     for name in spec.counts:
         whole = pl.col(name).is_finite() & (pl.col(name) == pl.col(name).floor()) & (pl.col(name) < 2**40)
         _none_of(counts, ~whole.fill_null(False), "the count is not a whole number", name)
