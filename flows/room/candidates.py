@@ -102,8 +102,8 @@ def same_candidate(layout: Layout, as_of: date, months: int, every: int) -> str 
     built = {one["candidate"]: one for one in entries if one.get("outcome") == "done"}
     for name, entry in reversed(built.items()):
         folder = layout.candidates / name
-        asked = (entry["as_of"], entry["months"], entry.get("every", 1))
-        if asked != (as_of.isoformat(), months, every) or not folder.is_dir():
+        dates = range(0, entry["months"], entry.get("every", 1))  # ranges are equal where what is in them is
+        if entry["as_of"] != as_of.isoformat() or dates != range(0, months, every) or not folder.is_dir():
             continue
         inputs = read_manifest(folder)["inputs"]
         given = {word: about[word] for word in ("load", "lake", "policy_version", "code_version", "indicators")}

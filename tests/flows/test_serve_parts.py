@@ -318,7 +318,9 @@ def test_status_tells_what_killed_processes_left(data: Path) -> None:
 def test_counts_that_have_a_candidate_get_no_second_one(data: Path) -> None:
     layout, day = Layout(data), date.fromisoformat(AS_OF)
     assert same_candidate(layout, day, 1, 1) == f"{AS_OF}-1"
+    assert same_candidate(layout, day, 1, 3) == f"{AS_OF}-1"  # the same one date
     assert same_candidate(layout, day, 2, 1) is None
+    assert same_candidate(layout, day, 13, 3) is None
     about = layout.counts / AS_OF / "counts.json"
     told = about.read_text()
     about.write_text(json.dumps(json.loads(told) | {"load": "another"}))
@@ -365,7 +367,6 @@ def test_who_sends_back_gets_another(waiting: Path, caregap: Caregap) -> None:
         policy = load_policy()
         patch.setattr("flows.room.candidates.load_policy", lambda: replace(policy, version=built_under))
         assert same_candidate(layout, day, 1, 1) == CANDIDATE
-        assert same_candidate(layout, day, 1, 3) is None
         words = ("return", CANDIDATE, "--as", "Data Steward", "--reason", "look again")
         assert caregap(*words, data=waiting).code == 0
         assert same_candidate(layout, day, 1, 1) != CANDIDATE
