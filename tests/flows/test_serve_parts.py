@@ -358,9 +358,8 @@ def test_what_waits_is_not_published_and_what_is_approved_is_published_once(
 def test_who_sends_back_gets_another(waiting: Path, caregap: Caregap) -> None:
     layout, day = Layout(waiting), date.fromisoformat(AS_OF)
     entry = audit.entries(layout.audit, "release")[-1]
-    assert (
-        same_candidate(layout, day, entry["months"], entry["every"]) is None
-    )  # the policy has changed since: it names stewards
+    # the policy has changed since: it names stewards
+    assert same_candidate(layout, day, entry["months"], entry["every"]) is None
     path = layout.candidates / CANDIDATE / "manifest.json"
     with pytest.MonkeyPatch.context() as patch:
         built_under = json.loads(path.read_text())["inputs"]["release_policy_version"]
