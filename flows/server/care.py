@@ -37,11 +37,8 @@ def look_after(
                 server.start()
                 wait_for(server, api, stopping)
             for part in workers:
-                fresh = part.process is None
-                if fresh:
-                    _quietly(partial(skip_missed, client, part.name))
-                if fresh or part.has_died():
-                    if not fresh:
+                if part.process is None or part.has_died():
+                    if part.process is not None:
                         say(f"The worker of {part.name} ended and is started again.")
                     _start_worker(layout, client, part, given_up)
             _tend(layout, client, given_up)
@@ -52,12 +49,15 @@ def look_after(
 
 
 def _start_worker(layout: Layout, client: SyncPrefectClient, part: Part, given_up: set[UUID]) -> None:
-    """Start a worker, once nothing of the one before is left and what was killed with it is told to go on.
+    """Start a worker, once nothing of the one before is left and what was killed with it is told to go on; the first of
+    a server, once of what fell due before there was one only the last is left.
 
     Only now is it known that nothing of the zone is at work: where the API does not answer, the next look tries again.
     """
     end_leftovers(layout, part.name)
     try:
+        if part.process is None:
+            skip_missed(client, part.name)
         continue_killed(client, part.name, given_up, none_at_work=True)
     except Exception:
         part.tries += 1
