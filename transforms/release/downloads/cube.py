@@ -83,16 +83,7 @@ def kind_texts(kind: str) -> tuple[str, str]:
 
 def counts_cube(contents: Contents) -> Cube:
     """The cube of the dates that table.csv cuts by sex and age: indicator, area, sex, age band, date, measure."""
-    counts = contents.detailed_counts
-    dimensions = [
-        _indicators(contents),
-        _areas(contents),
-        *(_people(contents, name, counts[name].unique().to_list()) for name in ("sex", "age_band")),
-        _dates(contents, counts["as_of"].unique().to_list()),
-        _measures(contents),
-    ]
-    cells = counts.with_columns(figure=pl.col("value").cast(pl.String))
-    return _cube("table", {one: contents.labels[one]["counts_title"] for one in LANGUAGES}, dimensions, cells)
+    return _cube_of_counts(contents, contents.detailed_counts, "table", "counts_title", ("sex", "age_band"))
 
 
 def dates_cube(contents: Contents) -> Cube:
@@ -100,15 +91,19 @@ def dates_cube(contents: Contents) -> Cube:
 
     Earlier dates have areas alone: one cube with sex and age as well would be empty but for its edges.
     """
-    counts = contents.area_counts
+    return _cube_of_counts(contents, contents.area_counts, "dates", "dates_title", ())
+
+
+def _cube_of_counts(contents: Contents, counts: pl.DataFrame, name: str, title: str, people: tuple[str, ...]) -> Cube:
     dimensions = [
         _indicators(contents),
         _areas(contents),
+        *(_people(contents, group, counts[group].unique().to_list()) for group in people),
         _dates(contents, counts["as_of"].unique().to_list()),
         _measures(contents),
     ]
     cells = counts.with_columns(figure=pl.col("value").cast(pl.String))
-    return _cube("dates", {one: contents.labels[one]["dates_title"] for one in LANGUAGES}, dimensions, cells)
+    return _cube(name, {one: contents.labels[one][title] for one in LANGUAGES}, dimensions, cells)
 
 
 def rates_cube(contents: Contents) -> Cube:
