@@ -235,9 +235,34 @@ def test_any_deltas_one_after_the_other_give_what_a_full_load_gives(
     folder = tmp_path_factory.mktemp("nights")
     try:
         assert_as_a_full_load(folder, [BASE, *deltas])
-    except SourceRefused:  # of links that contradict each other alone
+    except SourceRefused as refused:  # of links that contradict each other, or what must come back, alone
+        if "another person's before" in refused.rule:
+            assert any("a correction to another person" in night for night in nights)
+            return
         whole = Controller(folder / "all").load([batch for delta in [BASE, *deltas] for batch in delta])
         assert whole.tallies["identity_link"].quarantined.total() > 0
+
+
+MOVED_AND_BACK = {
+    "one night after the other": [["a correction to another person"], ["the person it went to taken back"]],
+    "back and forth in one night": [
+        ["a correction to another person", "twice in the delta"],
+        ["a person taken back"],
+    ],
+    "in the full load": [[], ["the person it went to taken back"]],
+}
+TAKEN = {"the person it went to taken back": [("person", PEOPLE[2:3].with_columns(is_retracted=pl.lit(True)))]}
+
+
+@pytest.mark.parametrize("how", MOVED_AND_BACK)
+def test_a_record_that_would_be_another_persons_again_asks_for_a_full_load(how: str, tmp_path: Path) -> None:
+    nights = [[batch for what in night for batch in (DELTAS | TAKEN)[what]] for night in MOVED_AND_BACK[how]]
+    city = Controller(tmp_path)
+    city.load([*BASE, *DELTAS["a correction to another person"]] if how == "in the full load" else BASE)
+    city.add(nights[0])
+    with pytest.raises(SourceRefused, match="another person's before") as caught:
+        city.add(nights[1])
+    assert (caught.value.table, caught.value.count) == ("diagnosis", 1)
 
 
 LATER_BORN = persons(60)["person_id"][50]

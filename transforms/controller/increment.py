@@ -140,6 +140,7 @@ class _Merging:
         moved = self._found.filter(self._is_going).select(*table.platform_schema)
         rows = pl.concat([hidden.without_blanks(pl.concat([moved, *held])), hidden.taken])
         self._before = rows.height
+        self._nothing_comes_back(rows)
         self.rows = renumbered(rows, changes)
         self._leave_out(WITHDRAWN, self._before - self.rows.height)
         if changes.height:
@@ -159,6 +160,9 @@ class _Merging:
         rows_in = delta.height
         alike = self._alike()
         known = pl.concat([self.rows, alike])
+        if KEY in delta.columns:
+            others = delta.join(known.select(KEY, other=PERSON_NUMBER), on=KEY)
+            self._loader.remember_moved(self._table.name, others.filter(pl.col("other") != pl.col(PERSON_NUMBER))[KEY])
         again = delta.join(known, on=delta.columns, how="semi", nulls_equal=True, maintain_order="left").height
         delta = delta.join(known, on=delta.columns, how="anti", nulls_equal=True, maintain_order="left")
         tally.duplicates(again)
@@ -222,6 +226,23 @@ class _Merging:
             for path in paths:
                 rewritten.append(path.rename(self._folder / f"{prefix}{number + len(rewritten):04d}.parquet"))
         return rewritten, {self._searched[file] for file in done}
+
+    def _nothing_comes_back(self, rows: pl.DataFrame) -> None:
+        """Raise SourceRefused where a record goes with its person that was another person's before: it is theirs again,
+        and the lake no longer knows how.
+        """
+        gone = self._changes.filter(pl.col("now").is_null())["before"]
+        if not len(gone) or KEY not in rows.columns:
+            return
+        moved = self._loader.moved_before(self._table.name)
+        if back := rows.filter(pl.col(PERSON_NUMBER).is_in(gone.implode()) & pl.col(KEY).is_in(moved.implode())).height:
+            raise SourceRefused(
+                "records of persons who are no longer there were another person's before",
+                "Load the source in full",
+                self._table.name,
+                "record_id",
+                back,
+            )
 
     def _leave_out(self, reason: str, count: int) -> None:
         self._left_out[reason] += count

@@ -26,11 +26,11 @@ from transforms.controller.generalise import (
     without_whereabouts,
 )
 from transforms.controller.identifiers import short_enough
-from transforms.controller.lake_files import RECENT, ROW_GROUP, WHOLE_TABLES, write_run
-from transforms.controller.memory import WAITS, Memory
+from transforms.controller.lake_files import RECENT, RECORD_KEY, ROW_GROUP, WHOLE_TABLES, as_bytes, write_run
+from transforms.controller.memory import MOVED, WAITS, Memory
 from transforms.controller.normalise import normalise
 from transforms.controller.people import People
-from transforms.controller.pseudonymise import pseudonym_key, pseudonymise
+from transforms.controller.pseudonymise import pseudonym_key, pseudonymise, to_series
 from transforms.controller.quarantine import SUFFIX, quarantine_key, seal
 from transforms.controller.register import KEY, Numbering
 from transforms.controller.sorting import in_order, within
@@ -65,6 +65,8 @@ class Loader:
         self._sealing_key = quarantine_key(terms.keyring)
         self._districts = district_of(terms.areas)
         self._waiting: dict[str, list[pl.DataFrame]] = {}
+        self._moved: dict[str, pl.DataFrame] = {}
+        self._moved_before = before.memory.moved if before else pl.DataFrame(schema=MOVED)
         self._parts = 0
         self._lock = RLock()
 
@@ -142,7 +144,8 @@ class Loader:
         waiting = {name: pl.concat(parts, how="diagonal") for name, parts in self._waiting.items()}
         withheld = none if self.withheld is None else self.withheld
         people = self._people
-        return Memory(people.remembered(), people.links.said, waiting, withheld, self.terms.event_dates)
+        moved = pl.concat([self._moved_before, *self._moved.values()]).unique()
+        return Memory(people.remembered(), people.links.said, waiting, withheld, moved, self.terms.event_dates)
 
     def staged(self, name: str, tally: Tally | None = None) -> pl.DataFrame:
         """The staged rows of a table in the order in which they came, each record once, with ARRIVAL.
@@ -152,7 +155,7 @@ class Loader:
         table = TABLES[name]
         rows = self._staging.rows(table, self._staging.buckets(table)).sort(ARRIVAL)
         if rows.height:
-            rows = self._without_repeated(tally or self.tallies[name], rows, self._staging.repeated(table))
+            rows = self._without_repeated(tally or self.tallies[name], rows, self._repeated(table))
         return as_lake_rows(rows, table).with_columns(rows[ARRIVAL])
 
     def security_banned(self) -> pl.Series:
@@ -178,10 +181,24 @@ class Loader:
 
     def _start(self, table: Table, banned: pl.Series, pool: ThreadPoolExecutor) -> list[Future[list[Path]]]:
         """Have the buckets of a table finished, two at a time."""
-        repeated = self._staging.repeated(table)
+        repeated = self._repeated(table)
         return [
             pool.submit(self._finish_bucket, table, bucket, banned, repeated) for bucket in self._staging.buckets(table)
         ]
+
+    def _repeated(self, table: Table) -> Repeated:
+        found = self._staging.repeated(table)
+        self.remember_moved(table.name, to_series(as_bytes(found.moved), RECORD_KEY))
+        return found
+
+    def remember_moved(self, table: str, keys: pl.Series) -> None:
+        """Remember records of a table that were said of more than one person, by their keys in the lake."""
+        some = pl.DataFrame({"table": pl.repeat(table, len(keys), eager=True), RECORD_KEY: keys}, schema=MOVED)
+        self._moved[table] = pl.concat([*([self._moved[table]] if table in self._moved else []), some])
+
+    def moved_before(self, table: str) -> pl.Series:
+        """Keys of a table's records that were said of more than one person in the loads before."""
+        return self._moved_before.filter(pl.col("table") == table)[RECORD_KEY]
 
     def _finish_bucket(self, table: Table, bucket: Path, banned: pl.Series, repeated: Repeated) -> list[Path]:
         rows = self._staging.take(table, bucket)

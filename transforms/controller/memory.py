@@ -19,13 +19,15 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from schemas.errors import KeyUnavailable
 from transforms.controller.keys import QUARANTINE_VERSION, Keyring
+from transforms.controller.lake_files import RECORD_KEY
 from transforms.controller.links import Links
 from transforms.controller.validate import IN_FUTURE, UNKNOWN_PERSON
 
 SUFFIX = ".sealed"
 WAITS = f"({UNKNOWN_PERSON}|{IN_FUTURE})$"
 """Reasons that may pass: the person comes, the day comes."""
-_PARTS = ("persons", "links", "withheld")
+_PARTS = ("persons", "links", "withheld", "moved")
+MOVED = {"table": pl.String(), RECORD_KEY: pl.Binary()}
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,15 @@ class Memory:
 
     `persons`: what the source said of persons, in the order in which it came. `links`: former identifiers. `waiting`:
     by table, rows as the source had them that were rejected for want of something, and `_since` when. `withheld`:
-    the lake's residence rows that a security ban keeps out of it. `event_dates`: how exact the lake's dates are.
+    the lake's residence rows that a security ban keeps out of it. `moved`: records that were said of more than one
+    person (MOVED): what the lake has of one is not all that there was. `event_dates`: how exact the lake's dates are.
     """
 
     persons: pl.DataFrame
     links: pl.DataFrame
     waiting: Mapping[str, pl.DataFrame]
     withheld: pl.DataFrame
+    moved: pl.DataFrame
     event_dates: Mapping[str, str]
 
     def known_links(self) -> Links:
@@ -84,6 +88,8 @@ def recall(path: Path, key: bytes) -> Memory:
     start = 4 + int.from_bytes(plain[:4], "big")
     head = json.loads(plain[4:start])
     frames = {}
+    if not set(_PARTS) <= set(head["frames"]):
+        raise KeyUnavailable("what is remembered of earlier loads is of an older version", "Load the source in full")
     for name, size in head["frames"].items():
         frames[name] = pl.read_ipc(io.BytesIO(plain[start : start + size]))
         start += size

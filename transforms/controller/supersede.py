@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from schemas.table import PERSON_NUMBER
 from transforms.controller.register import KEY
 from transforms.controller.sorting import repeated_words, within
 
@@ -20,15 +21,20 @@ ARRIVAL = "_arrival"
 SUPERSEDED = "record_id: a later row replaces it"
 _AT_ONCE = 1 << 24
 """Words that are sorted at a time; of a table with more rows, those that begin alike."""
+_LOOKED_AT = {PERSON_NUMBER: pl.Int32, ARRIVAL: pl.Int64, "recorded_date": pl.Date}
 Arrivals = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Repeated:
-    """Arrivals, sorted, of all rows of records that came more than once, and of those that a later row replaces."""
+    """Arrivals, sorted, of all rows of records that came more than once, and of those that a later row replaces.
+
+    `moved` has the KEY of each record that rows give to more than one person.
+    """
 
     shared: Arrivals
     lost: Arrivals
+    moved: pl.DataFrame
 
 
 def repeated(parts: Sequence[Path], rows: int, as_kept: Callable[[pl.DataFrame], pl.DataFrame]) -> Repeated:
@@ -39,7 +45,7 @@ def repeated(parts: Sequence[Path], rows: int, as_kept: Callable[[pl.DataFrame],
     """
     bits = max(0, (rows - 1) // _AT_ONCE).bit_length()
     first = pl.col(KEY[0])
-    found = [pl.DataFrame(schema={**dict.fromkeys(KEY, pl.UInt64), ARRIVAL: pl.Int64, "recorded_date": pl.Date})]
+    found = [pl.DataFrame(schema={**dict.fromkeys(KEY, pl.UInt64), **_LOOKED_AT})]
     parts = [part for part in parts if KEY[0] in pl.read_ipc_schema(part)]
     for beginning in range(1 << bits) if parts else ():
         words = pl.scan_ipc(list(parts)).select(first.drop_nulls())
@@ -52,15 +58,16 @@ def repeated(parts: Sequence[Path], rows: int, as_kept: Callable[[pl.DataFrame],
     same = (alike[KEY[0]] == alike[KEY[0]].shift(-1)) & (alike[KEY[1]] == alike[KEY[1]].shift(-1))
     replaced = same.fill_null(False)
     shared = replaced | replaced.shift(1, fill_value=False)
-    arrival = alike[ARRIVAL]
-    return Repeated(*(np.sort(arrival.filter(which).to_numpy()) for which in (shared, replaced)))
+    shared_arrivals, lost = (np.sort(alike[ARRIVAL].filter(which).to_numpy()) for which in (shared, replaced))
+    moved = alike.filter(replaced & (alike[PERSON_NUMBER] != alike[PERSON_NUMBER].shift(-1))).select(KEY).unique()
+    return Repeated(shared_arrivals, lost, moved)
 
 
 def _with_words(parts: Sequence[Path], several: NDArray[np.uint64]) -> pl.DataFrame:
     """The rows whose keys begin with one of some words."""
     found = []
     for part in parts:
-        rows = pl.read_ipc(part, columns=[*KEY, ARRIVAL, "recorded_date"])
+        rows = pl.read_ipc(part, columns=[*KEY, *_LOOKED_AT]).select(*KEY, *_LOOKED_AT)
         # Where there is no key the word is as if it were 0.
         places = np.flatnonzero(within(rows[KEY[0]].fill_null(0).to_numpy(), several))
         found.append(rows[places].filter(pl.col(KEY[0]).is_not_null()))
