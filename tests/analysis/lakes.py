@@ -1,6 +1,7 @@
 """Small lakes for tests, written from rows in plain Python."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,13 @@ import polars as pl
 from schemas.tables import TABLES
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
+_OLD = date(2019, 1, 1)
+RECORDS: dict[str, dict[str, Any]] = {
+    "diagnosis": {"code_system": "icd10", "code": "I10", "event_date": _OLD},
+    "residence": {"area_code": "101"},
+    "appointment": {"status": "cancelled_by_provider", "reason": "pandemic", "event_date": _OLD},
+}
+"""What a row says, but for whose it is, in a table of events with a code, without dates, and of episodes."""
 
 
 def write_lake(folder: Path, rows: Rows, *, parts: int = 1) -> dict[str, list[str]]:

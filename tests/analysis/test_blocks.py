@@ -15,7 +15,7 @@ from schemas.errors import QualityGateFailed
 from schemas.indicators import load_indicators
 from schemas.table import PERSON_NUMBER
 from schemas.tables import TABLES
-from tests.analysis.lakes import write_lake
+from tests.analysis.lakes import RECORDS, write_lake
 from tests.analysis.populations import AS_OFS, population
 from transforms.analysis.blocks import Counted, count_lake
 from transforms.analysis.counts import counts, details, residents
@@ -104,17 +104,11 @@ def test_a_number_that_nobody_has_is_nobodys_in_every_range(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("number", [-1, None, 4, 2**31 - 1])
-@pytest.mark.parametrize("table", ["diagnosis", "residence", "appointment"])
+@pytest.mark.parametrize("table", RECORDS)
 def test_rows_of_nobody_are_refused_in_ranges_too(table: str, number: int | None, tmp_path: Path) -> None:
-    old = date(2019, 1, 1)
-    record = {
-        "diagnosis": {"code_system": "icd10", "code": "I10", "event_date": old},
-        "residence": {"area_code": "101"},
-        "appointment": {"status": "cancelled_by_provider", "reason": "pandemic", "event_date": old},
-    }[table]
     rows = {
         "person": [{"person_number": one, "birth_date": date(1950, 1, 1)} for one in range(4)],
-        table: [{"person_number": one, **record} for one in (0, number)],
+        table: [{"person_number": one, **RECORDS[table]} for one in (0, number)],
     }
     files = write_lake(tmp_path, rows)
     with pytest.raises(QualityGateFailed, match="not in the person table"):

@@ -14,7 +14,7 @@ from schemas.areas import load_areas
 from schemas.errors import QualityGateFailed, UsageRefused
 from schemas.indicators import load_indicators
 from tests.analysis import oracle
-from tests.analysis.lakes import write_lake
+from tests.analysis.lakes import RECORDS, write_lake
 from tests.analysis.populations import AS_OFS, by_person, population
 from transforms.analysis.counts import counts, residents, statuses_at
 from transforms.analysis.evaluation import Statuses, evaluate
@@ -142,17 +142,11 @@ def test_a_number_that_nobody_has_any_more_is_in_no_count(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("number", [5, -1, None])
-@pytest.mark.parametrize("table", ["diagnosis", "residence", "appointment"])
+@pytest.mark.parametrize("table", RECORDS)
 def test_rows_of_nobody_are_refused(table: str, number: int | None, tmp_path: Path) -> None:
-    old = date(2019, 1, 1)
-    record = {
-        "diagnosis": {"code_system": "icd10", "code": "I10", "event_date": old},
-        "residence": {"area_code": "101"},
-        "appointment": {"status": "cancelled_by_provider", "reason": "pandemic", "event_date": old},
-    }[table]
     rows = {
         "person": [{"person_number": 0, "birth_date": date(1950, 1, 1)}],
-        table: [{"person_number": number, **record}],
+        table: [{"person_number": number, **RECORDS[table]}],
     }
     with pytest.raises(QualityGateFailed, match="not in the person table"):
         run(write_lake(tmp_path, rows), (AS_OFS[0],))

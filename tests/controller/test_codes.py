@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.table import PERSON_NUMBER
 from transforms.controller import supersede
 from transforms.controller.blocks import INLINE, through_runs
 from transforms.controller.codes import CODE, as_codes, different, ranked, rewritten
@@ -54,23 +55,33 @@ def test_runs_give_what_each_value_gives(values: list[str | None]) -> None:
         assert asked[0] <= len(values)
 
 
-rows = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1), st.one_of(st.none(), st.integers(0, 2))), max_size=20)
+rows = st.lists(
+    st.tuples(st.integers(0, 3), st.integers(0, 1), st.one_of(st.none(), st.integers(0, 2)), st.integers(0, 1)),
+    max_size=20,
+)
 
 
 @pytest.mark.parametrize("at_once", [1 << 24, 4])
 @settings(deadline=None, max_examples=60)
 @given(values=rows)
 def test_the_row_recorded_last_stands_for_a_record(
-    at_once: int, values: list[tuple[int, int, int | None]], tmp_path_factory: pytest.TempPathFactory
+    at_once: int, values: list[tuple[int, int, int | None, int]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     frame = pl.DataFrame(
         {
-            KEY[0]: [None if first == 0 else first << 62 for first, _, _ in values],
-            KEY[1]: [None if first == 0 else second for first, second, _ in values],
-            "recorded_date": [day for _, _, day in values],
+            KEY[0]: [None if first == 0 else first << 62 for first, _, _, _ in values],
+            KEY[1]: [None if first == 0 else second for first, second, _, _ in values],
+            PERSON_NUMBER: [person for _, _, _, person in values],
+            "recorded_date": [day for _, _, day, _ in values],
             ARRIVAL: range(len(values)),
         },
-        schema={KEY[0]: pl.UInt64, KEY[1]: pl.UInt64, "recorded_date": pl.Date, ARRIVAL: pl.Int64},
+        schema={
+            KEY[0]: pl.UInt64,
+            KEY[1]: pl.UInt64,
+            PERSON_NUMBER: pl.Int32,
+            "recorded_date": pl.Date,
+            ARRIVAL: pl.Int64,
+        },
     )
     folder = tmp_path_factory.mktemp("parts")
     parts = [folder / "0.part", folder / "1.part"]
@@ -80,15 +91,19 @@ def test_the_row_recorded_last_stands_for_a_record(
         patch.setattr(supersede, "_AT_ONCE", at_once)
         found = repeated(parts, len(values), lambda some: some)
     shared, lost = [], []
-    for place, (first, second, day) in enumerate(values):
+    whose: dict[tuple[int, int], set[int]] = {}
+    for first, second, _, person in values:
+        whose.setdefault((first << 62, second), set()).add(person)
+    for place, (first, second, day, _) in enumerate(values):
         alike = [
             (-1 if other is None else other, at)
-            for at, (one, two, other) in enumerate(values)
+            for at, (one, two, other, _) in enumerate(values)
             if (one, two) == (first, second) and first
         ]
         shared += [place] if len(alike) > 1 else []
         lost += [place] if alike and (-1 if day is None else day, place) < max(alike) else []
     assert (found.shared.tolist(), found.lost.tolist()) == (shared, lost)
+    assert set(found.moved.iter_rows()) == {key for key, persons in whose.items() if key[0] and len(persons) > 1}
 
 
 def test_a_file_is_the_same_from_codes_and_from_texts_and_holds_no_other_text(tmp_path: Path) -> None:
