@@ -209,6 +209,7 @@ DELTAS: dict[str, Batches] = {
         ("person", PEOPLE[1:2].with_columns(is_retracted=pl.lit(True))),
         ("person", PEOPLE[6:7]),
     ],
+    "a person said again": [("person", PEOPLE[1:2].with_columns(recorded_date=pl.lit(LATELY)))],
     "persons that contradict each other": [("person", PEOPLE[4:5].with_columns(sex=pl.lit("unknown")))],
     "a move": [("residence", homes([(IDS[0], "102", LATELY, "m0"), (IDS[0], "101", date(2023, 1, 1), "h0")]))],
     "a ban": [("restriction", bans([(IDS[0], None, "s0", False)]))],
@@ -239,6 +240,9 @@ def test_any_deltas_one_after_the_other_give_what_a_full_load_gives(
         if "another person's before" in refused.rule:
             assert any("a correction to another person" in night for night in nights)
             return
+        if "there again" in refused.rule:
+            assert any(what.startswith(TAKES_OUT) for night in nights[:-1] for what in night)
+            return
         whole = Controller(folder / "all").load([batch for delta in [BASE, *deltas] for batch in delta])
         assert whole.tallies["identity_link"].quarantined.total() > 0
 
@@ -263,6 +267,27 @@ def test_a_record_that_would_be_another_persons_again_asks_for_a_full_load(how: 
     with pytest.raises(SourceRefused, match="another person's before") as caught:
         city.add(nights[1])
     assert (caught.value.table, caught.value.count) == ("diagnosis", 1)
+
+
+TAKES_OUT = ("a person taken back", "persons that contradict each other")
+BACK_AGAIN: dict[str, Batches] = {
+    "under the code that was": DELTAS["a person said again"],
+    "under another code": [("identity_link", links((IDS[1], IDS[7]))), ("person", PEOPLE[7:8])],
+    "as a person who is there": [("identity_link", links((IDS[1], IDS[3])))],
+}
+
+
+@pytest.mark.parametrize("how", BACK_AGAIN)
+def test_a_person_who_comes_back_asks_for_a_full_load(how: str, tmp_path: Path) -> None:
+    city = Controller(tmp_path)
+    city.load(BASE)
+    city.add(DELTAS["a person taken back"])
+    city.add(DELTAS["a move"])
+    with pytest.raises(SourceRefused, match="there again") as caught:
+        city.add(BACK_AGAIN[how])
+    assert (caught.value.table, caught.value.count) == ("person", 1)
+    city.load([*BASE, *DELTAS["a person taken back"], *BACK_AGAIN[how]])
+    city.add(DELTAS["a move"])
 
 
 LATER_BORN = persons(60)["person_id"][50]

@@ -145,7 +145,9 @@ class Loader:
         withheld = none if self.withheld is None else self.withheld
         people = self._people
         moved = pl.concat([self._moved_before, *self._moved.values()]).unique()
-        return Memory(people.remembered(), people.links.said, waiting, withheld, moved, self.terms.event_dates)
+        return Memory(
+            people.remembered(), people.links.said, waiting, withheld, moved, people.withdrawn, self.terms.event_dates
+        )
 
     def staged(self, name: str, tally: Tally | None = None) -> pl.DataFrame:
         """The staged rows of a table in the order in which they came, each record once, with ARRIVAL.

@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from schemas.errors import KeyUnavailable
+from schemas.table import PERSON_ID
 from transforms.controller.keys import QUARANTINE_VERSION, Keyring
 from transforms.controller.lake_files import RECORD_KEY
 from transforms.controller.links import Links
@@ -26,8 +27,9 @@ from transforms.controller.validate import IN_FUTURE, UNKNOWN_PERSON
 SUFFIX = ".sealed"
 WAITS = f"({UNKNOWN_PERSON}|{IN_FUTURE})$"
 """Reasons that may pass: the person comes, the day comes."""
-_PARTS = ("persons", "links", "withheld", "moved")
+_PARTS = ("persons", "links", "withheld", "moved", "withdrawn")
 MOVED = {"table": pl.String(), RECORD_KEY: pl.Binary()}
+WITHDRAWN = {PERSON_ID: pl.String()}
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class Memory:
     `persons`: what the source said of persons, in the order in which it came. `links`: former identifiers. `waiting`:
     by table, rows as the source had them that were rejected for want of something, and `_since` when. `withheld`:
     the lake's residence rows that a security ban keeps out of it. `moved`: records that were said of more than one
-    person (MOVED): what the lake has of one is not all that there was. `event_dates`: how exact the lake's dates are.
+    person (MOVED): what the lake has of one is not all that there was. `withdrawn`: persons who were in the lake and
+    whose rows an increment took out (WITHDRAWN). `event_dates`: how exact the lake's dates are.
     """
 
     persons: pl.DataFrame
@@ -45,6 +48,7 @@ class Memory:
     waiting: Mapping[str, pl.DataFrame]
     withheld: pl.DataFrame
     moved: pl.DataFrame
+    withdrawn: pl.DataFrame
     event_dates: Mapping[str, str]
 
     def known_links(self) -> Links:

@@ -18,6 +18,7 @@ from transforms.controller.blocks import through_runs
 from transforms.controller.generalise import generalise_birth, generalise_recorded
 from transforms.controller.lake_files import write
 from transforms.controller.links import Links
+from transforms.controller.memory import WITHDRAWN
 from transforms.controller.pseudonymise import pseudonym_key, pseudonymise, to_series
 from transforms.controller.register import (
     KEY,
@@ -48,6 +49,8 @@ class People:
         self.numbering: Numbering | None = None
         self.birth_dates = pl.Series("birth_date", [], pl.Date)
         """The day of birth of each person by number, once they are numbered; the controller's alone."""
+        self.withdrawn = before.memory.withdrawn if before else pl.DataFrame(schema=WITHDRAWN)
+        """The persons who were in the lake once and no longer are, by the identifier that they had last."""
         self.file = file
         self._terms, self._reject, self._before = terms, reject, before
         self._key = pseudonym_key(terms.keyring, terms.identifier, terms.domain)
@@ -153,7 +156,31 @@ class People:
         became = pl.concat([became, after], how="horizontal").unique(KEY)
         if became.height or takes_back:
             self._same_births(persons, earlier, became)
-        return number_more(persons, self._before.persons, became)
+        self._nobody_comes_back(persons)
+        numbering = number_more(persons, self._before.persons, became)
+        if numbering.changes["now"].null_count():
+            there = self._identifiers(earlier[PERSON_ID])
+            were = there.join(now_known_as(self._before.persons, became), on=KEY, how="semi")
+            gone = were.join(persons, on=KEY, how="anti").select(PERSON_ID)
+            self.withdrawn = pl.concat([self.withdrawn, gone]).unique(maintain_order=True)
+        return numbering
+
+    def _identifiers(self, said: pl.Series) -> pl.DataFrame:
+        """Each identifier that persons have now, of those that were said, and its KEY."""
+        current = self.links.current(said).unique(maintain_order=True).alias(PERSON_ID)
+        return pl.DataFrame([current, *words(pseudonymise(current, self._key))])
+
+    def _nobody_comes_back(self, persons: pl.DataFrame) -> None:
+        """Raise SourceRefused where a person is there again whose rows an increment has taken out of the lake."""
+        again = self._identifiers(self.withdrawn[PERSON_ID]).join(persons, on=KEY, how="semi").height
+        if again:
+            raise SourceRefused(
+                "persons are there again whose records an earlier increment took out of the lake",
+                "Load the source in full",
+                "person",
+                PERSON_ID,
+                again,
+            )
 
     def _same_births(self, persons: pl.DataFrame, earlier: pl.DataFrame, became: pl.DataFrame) -> None:
         """Raise SourceRefused where a person's month of birth is another than the lake's residences were cut by."""
