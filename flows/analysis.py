@@ -91,21 +91,10 @@ def run_analyse(layout: Layout, as_of: date, months: int) -> int:
     if not 1 <= months <= MOST_MONTHS:
         raise UsageRefused(f"months must be from 1 to {MOST_MONTHS}", "Give --months N")
     policy = load_policy().in_force(datetime.now(UTC).date())
-    outcome, counts = "refused", 0
-    try:
-        with told(layout, "analyse", as_of.isoformat()):
-            counts = analyse(str(layout.data), as_of.isoformat(), months)
-        outcome = "done"
-    finally:
-        audit.record(
-            layout.audit,
-            "analyse",
-            as_of=as_of.isoformat(),
-            months=months,
-            purpose=policy.purpose,
-            count=counts,
-            outcome=outcome,
-        )
+    day = as_of.isoformat()
+    about = {"as_of": day, "months": months, "purpose": policy.purpose, "count": 0}
+    with audit.outcome_of(layout.audit, "analyse", **about) as entry, told(layout, "analyse", day):
+        entry["count"] = counts = analyse(str(layout.data), day, months)
     return counts
 
 

@@ -14,6 +14,8 @@ import json
 import os
 import pwd
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,27 @@ def record(path: Path, action: str, **details: Any) -> None:
         file.flush()
         os.fsync(file.fileno())
         _write_head(path, entry)
+
+
+@contextmanager
+def outcome_of(path: Path, action: str, **details: Any) -> Iterator[dict[str, Any]]:
+    """Append one entry when an action has ended, with its `outcome` and what was put into the yielded details.
+
+    done; refused, by a rule; stopped, by somebody who cancelled it or by the machine's end; failed, as nobody foresaw.
+    """
+    found: dict[str, Any] = {}
+    outcome = "stopped"
+    try:
+        yield found
+        outcome = "done"
+    except Refusal:
+        outcome = "refused"
+        raise
+    except Exception:
+        outcome = "failed"
+        raise
+    finally:
+        record(path, action, **details | found, outcome=outcome)
 
 
 def record_refusal(path: Path, action: str, refusal: Refusal) -> None:

@@ -233,21 +233,12 @@ def run_ingest(layout: Layout, source: str, as_of: date, options: SourceOptions)
     ):
         _sweep(layout)
         forget_old(layout, datetime.now(UTC).date(), policy.quarantine_days)
-        outcome, rows = "refused", {}
+        about = {"load": load, "source": described(source), "as_of": as_of.isoformat(), "purpose": policy.purpose}
         try:
-            rows = ingest(str(layout.data), SecretStr(source), as_of.isoformat(), load, options)
-            outcome = "done"
+            with audit.outcome_of(layout.audit, "ingest", **about, count=0) as entry:
+                rows = ingest(str(layout.data), SecretStr(source), as_of.isoformat(), load, options)
+                entry["count"] = sum(rows.values())
         finally:
-            audit.record(
-                layout.audit,
-                "ingest",
-                load=load,
-                source=described(source),
-                as_of=as_of.isoformat(),
-                purpose=policy.purpose,
-                count=sum(rows.values()),
-                outcome=outcome,
-            )
             shutil.rmtree(layout.staging / load, ignore_errors=True)
     report: dict[str, Any] = json.loads((layout.quality / "load.json").read_text("utf-8"))
     return report | {"rows": rows}

@@ -134,24 +134,13 @@ def run_release(layout: Layout, as_of: date, months: int = 1, every: int = 1) ->
     """
     policy = load_policy().in_force(datetime.now(UTC).date())
     release_id = _next_id(layout, as_of)
-    outcome, certificate = "refused", {}
-    try:
+    about = {"as_of": as_of.isoformat(), "months": months, "every": every, "candidate": release_id}
+    about |= {"purpose": policy.purpose, "count": 0, "manifest_sha256": ""}
+    with audit.outcome_of(layout.audit, "release", **about) as entry:
         with told(layout, "release", release_id):
             certificate = release_flow(str(layout.data), as_of.isoformat(), months, every, release_id)
-        outcome = "done"
-    finally:
-        audit.record(
-            layout.audit,
-            "release",
-            as_of=as_of.isoformat(),
-            months=months,
-            every=every,
-            candidate=release_id,
-            purpose=policy.purpose,
-            count=certificate.get("cells", 0),
-            manifest_sha256=manifest_digest(layout.candidates / release_id) if outcome == "done" else "",
-            outcome=outcome,
-        )
+        entry["count"] = certificate.get("cells", 0)
+        entry["manifest_sha256"] = manifest_digest(layout.candidates / release_id)
     manifest = json.loads((layout.candidates / release_id / MANIFEST).read_text("utf-8"))
     if not manifest["generated"]:  # nobody's data are published without a decision
         announce(layout, "decision_waiting", "release", release_id)

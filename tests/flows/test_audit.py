@@ -38,6 +38,37 @@ def test_entries_are_chained_and_say_who_and_when(log: Path, monkeypatch: pytest
     assert audit.verify(log, head=str(found[2]["hash"])) == 6
 
 
+@pytest.mark.parametrize(
+    ("raised", "outcome"),
+    [
+        (None, "done"),
+        (PolicyRefused("a rule", "a step"), "refused"),
+        (ValueError("12"), "failed"),
+        (KeyboardInterrupt(), "stopped"),
+    ],
+)
+def test_an_action_is_entered_with_what_came_of_it(raised: BaseException | None, outcome: str, log: Path) -> None:
+    def act() -> None:
+        with audit.outcome_of(log, "ingest", load="1", count=0) as entry:
+            if raised is not None:
+                raise raised
+            entry["count"] = 7
+
+    if raised is None:
+        act()
+    else:
+        with pytest.raises(type(raised)):
+            act()
+    last = entries(log)[-1]
+    assert (last["action"], last["load"], last["count"], last["outcome"]) == (
+        "ingest",
+        "1",
+        0 if raised else 7,
+        outcome,
+    )
+    assert audit.verify(log) == 6
+
+
 def change(lines: list[bytes]) -> None:
     lines[2] = lines[2].replace(b"planning", b"meddling")
 

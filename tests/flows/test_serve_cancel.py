@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from flows import audit
 from flows.server.status import status
 from flows.settings import Layout
 from flows.storage import has_snapshot
@@ -54,6 +55,8 @@ def test_a_cancelled_run_leaves_nothing_half_and_the_next_one_works(
         server.cancel(waiting)
         assert server.wait(waiting, 60)["state_type"] == "CANCELLED"
         assert server.stop() == 0
+    assert [one["outcome"] for one in audit.entries(layout.audit, "ingest")] == ["stopped", "done"]
+    assert [one["outcome"] for one in audit.entries(layout.audit, "analyse")] == ["stopped", "done"]
     published_once(data, caregap)
 
 
