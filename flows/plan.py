@@ -12,7 +12,7 @@ from schemas.indicators import load_indicators
 from schemas.policy import load_policy
 from schemas.resolution import check_resolutions
 from transforms.analysis.selects import select_text
-from transforms.sources.feed import rows_about
+from transforms.sources.files import rows_about
 
 FOLDERS = ("feed", "synthea", "omop", "fhir")
 HEAD = ("table or file", "files", "bytes", "rows, about")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from transforms.controller.blocks import blocks
 from transforms.controller.keys import new_keyring
 from transforms.controller.pseudonymise import from_series, pseudonym_key, pseudonymise, rekey, room, to_series
-from transforms.sources.feed import BATCH_ROWS
+from transforms.sources.files import BATCH_ROWS
 
 pytestmark = pytest.mark.bench
 COUNT = 10_000_000

@@ -12,7 +12,7 @@ from schemas.errors import SourceRefused
 from schemas.table import Kind
 from schemas.tables import TABLES
 from transforms.sources import Remark, Source
-from transforms.sources import feed as feed_module
+from transforms.sources import files as files_module
 from transforms.sources.feed import FeedSource
 
 CANARY = "Zyxwv"
@@ -304,8 +304,8 @@ def test_reading_leaves_the_feed_as_it_is(tmp_path: Path) -> None:
 def test_long_files_come_in_batches_and_the_expected_rows_are_about_right(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed_module, "BLOCK_BYTES", 4096)
-    monkeypatch.setattr(feed_module, "BATCH_ROWS", 100)
+    monkeypatch.setattr(files_module, "BLOCK_BYTES", 4096)
+    monkeypatch.setattr(files_module, "BATCH_ROWS", 100)
     write(pl.concat([PERSONS] * 500), tmp_path / "person.csv")
     write(pl.concat([CONTACTS] * 500), tmp_path / "contact.parquet")
     heights: dict[str, list[int]] = {}
@@ -320,7 +320,7 @@ def test_long_files_come_in_batches_and_the_expected_rows_are_about_right(
 
 
 def test_a_file_is_not_taken_into_memory_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed_module, "BLOCK_BYTES", 1 << 16)
+    monkeypatch.setattr(files_module, "BLOCK_BYTES", 1 << 16)
     row = "1,2000-01-01," + "x" * 200 + "\n"
     (tmp_path / "person.csv").write_text("person_id,birth_date,family_name\n" + row * 20_000)
     assert max(rows.estimated_size() for _, rows in FeedSource(tmp_path).batches()) < 1 << 17

@@ -13,9 +13,9 @@ import polars as pl
 from schemas.errors import SourceRefused
 from transforms.sources import Remark
 from transforms.sources import fhir_resources as resources
-from transforms.sources.feed import rows_about
 from transforms.sources.fhir_elements import WORDS, day_of, field, is_partial, reference_id, system_of
 from transforms.sources.fhir_files import FhirFiles
+from transforms.sources.files import rows_about
 from transforms.sources.notes import Notes
 from transforms.sources.places import Places
 from transforms.sources.words import count_where, terms_of

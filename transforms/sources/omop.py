@@ -15,7 +15,7 @@ import polars as pl
 
 from schemas.errors import SourceRefused
 from transforms.sources import Remark
-from transforms.sources.feed import rows_about
+from transforms.sources.files import rows_about
 from transforms.sources.notes import Notes
 from transforms.sources.omop_codes import Concepts, read_concepts
 from transforms.sources.omop_files import OmopFiles

@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from schemas.errors import SourceRefused
-from transforms.sources.feed import BATCH_ROWS, EMPTY, arrow_rows, columns_of, csv_batches, quotation_marks
+from transforms.sources.files import BATCH_ROWS, EMPTY, arrow_rows, columns_of, csv_batches, quotation_marks
 
 _ENDS = (".csv", ".parquet")
 _NO_TABLE = "Give the folder of an OMOP CDM 5.4 export, as CSV or Parquet"

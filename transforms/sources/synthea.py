@@ -17,7 +17,7 @@ import polars as pl
 from schemas.areas import CITY, DISTRICT, MAJOR, UNKNOWN_AREA, complete_areas
 from schemas.errors import SourceRefused
 from transforms.sources import Remark
-from transforms.sources.feed import columns_of, csv_batches, quotation_marks, rows_about
+from transforms.sources.files import columns_of, csv_batches, quotation_marks, rows_about
 from transforms.sources.notes import Notes
 from transforms.sources.places import read_area_map
 from transforms.sources.words import count_where, stripped, word_of
