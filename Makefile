@@ -22,8 +22,8 @@ serve: .venv/ready ## Serve pages, API and scheduled flows: make serve [PORT=420
 test: .venv/ready ## Run the fast tests
 	$(BIN)/python -m pytest -n 2 -m "not slow and not bench"
 
-test-slow: .venv/ready ## Run the heavier tests
-	$(BIN)/python -m pytest -n 2 -m "slow"
+test-slow: .venv/ready ## Run the heavier tests, and each law with more examples
+	$(BIN)/python -m pytest -n 2 -m "slow or hypothesis" --hypothesis-profile many
 
 check: .venv/ready ## Check format, lint, types and who imports whom
 	$(BIN)/ruff format --check .

@@ -9,8 +9,14 @@ from pathlib import Path
 
 import pytest
 import websockets.asyncio.connection
+from hypothesis import settings
 
 from flows.settings import Layout, prepare
+
+# How often a law is tried that does not say itself; `make test-slow` tries all laws again, and these more often.
+settings.register_profile("fast", max_examples=50)
+settings.register_profile("many", max_examples=150)
+settings.load_profile("fast")
 
 TABLE = "table to show"
 """Property of a test that has a table to show; it stands at the end of the output, whoever ran the test."""
