@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Lock
 
 import polars as pl
 
@@ -23,15 +22,10 @@ def add_all(
     advance: Callable[[int], None],
 ) -> None:
     """Add every batch (table, rows, whether they come again): identity links one after the other, then all persons."""
-    lock = Lock()
     pending: deque[Future[None]] = deque()
 
-    def learn(name: str, rows: pl.DataFrame) -> None:
-        with lock:
-            canaries.add(name, rows)
-
     def add(part: int, name: str, rows: pl.DataFrame, again: bool) -> None:
-        learn(name, rows)
+        canaries.add(name, rows)
         loader.add(name, rows, part, again=again)
 
     def done_but(some: int) -> None:

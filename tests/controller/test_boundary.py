@@ -1,4 +1,5 @@
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from schemas.policy import load_policy
 from schemas.tables import TABLES
 from tests.leaks import clean
 from tests.leaks.clean import CODE, Staged, files_in
+from transforms.controller import canaries as module
 from transforms.controller.boundary import check_boundary
 from transforms.controller.canaries import Canaries, letters
 from transforms.controller.shapes import ill_shaped, public_words
@@ -146,6 +148,23 @@ def test_canaries_of_batches_add_up_and_stay_small() -> None:
     for kind in ("name", "identifier", "phone", "email", "person"):
         assert len(once._all(kind)) == len(twice._all(kind)) > 0
         assert once._all(kind).dtype == pl.UInt64
+
+
+def test_batches_that_come_at_once_are_all_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PENDING", 0)  # what is held is put together at every batch
+    monkeypatch.setattr(module, "RECORDS", 50)
+    canaries = Canaries()
+    batches = [
+        pl.DataFrame({"person_id": [f"P{thread:02d}-{n:04d}"], "record_id": [f"record-{thread:02d}-{n:04d}"]})
+        for n in range(8)
+        for thread in range(8)
+    ]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda rows: canaries._add_texts("email", rows["person_id"]), batches))
+        list(pool.map(lambda rows: canaries.add("diagnosis", rows), batches))
+    every = pl.concat(batches)
+    assert canaries.has_text("email", every["person_id"]).all()
+    assert canaries.has_text("identifier", every["record_id"]).sum() == 50
 
 
 def test_letters_leave_letters_and_digits() -> None:

@@ -25,6 +25,7 @@ from transforms.controller.memory import Memory, memory_key, recall, remember
 from transforms.controller.pseudonymise import from_series
 from transforms.controller.quarantine import quarantine_key, unseal
 from transforms.controller.register import words
+from transforms.retracted import IS_RETRACTED
 
 KEYRING = Keyring("e1", {"e1": bytes(range(32))}, bytes(range(32, 64)))
 AS_OF = date(2026, 10, 31)
@@ -105,7 +106,9 @@ class Controller:
         for name, table in TABLES.items():
             if name != "person":
                 files = self.files.get(name, [])
-                rows = pl.concat([pl.read_parquet(file) for file in files]) if files else pl.DataFrame()
+                each = [pl.read_parquet(file) for file in files]
+                assert all(one.select(IS_RETRACTED).n_unique() == 1 for one in each), name
+                rows = pl.concat(each) if files else pl.DataFrame()
                 if rows.height:
                     assert rows.schema == table.platform_schema
                     found[name] = rows.join(people.select(PERSON_NUMBER, "pseudonym"), on=PERSON_NUMBER, how="left")
@@ -369,6 +372,31 @@ def test_the_files_of_many_nights_are_put_together(tmp_path: Path, monkeypatch: 
     assert city.memory is not None
     assert city.memory.withheld["area_code"].null_count() == 0
     assert city.memory.withheld.height == 4
+
+
+def test_nights_that_take_rows_back_put_their_files_together_no_sooner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(increment, "MOST_SMALL", 3)
+    city, most = Controller(tmp_path), 0
+    city.load([("person", PEOPLE[:6])])
+    for night in range(9):
+        before = set(city.files.get("diagnosis", []))
+        city.add(
+            [
+                (
+                    "diagnosis",
+                    records([(IDS[night % 6], f"{night}-{n}", "I10", LATELY, LATELY, n == 0) for n in range(3)]),
+                )
+            ]
+        )
+        files = {taken_back: set[str]() for taken_back in (False, True)}
+        for file in city.files["diagnosis"]:
+            files[bool(pl.read_parquet(file).select(IS_RETRACTED).to_series().any())].add(file)
+        assert {len(some) for some in files.values()} == {night % 3 + 1}
+        assert (before <= set(city.files["diagnosis"])) == (night % 3 > 0 or night == 0)
+        most = max(most, len(city.files["diagnosis"]))
+    assert most == 2 * increment.MOST_SMALL
 
 
 def test_a_night_is_judged_by_its_own_rows_and_the_whole_table_is_known(tmp_path: Path) -> None:

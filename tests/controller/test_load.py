@@ -1,6 +1,7 @@
 import random
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import polars as pl
 import pytest
@@ -11,13 +12,14 @@ from schemas.areas import load_areas
 from schemas.errors import KeyUnavailable, SourceRefused
 from schemas.tables import TABLES
 from tests.controller.people import diagnoses, identity_code, persons
-from transforms.controller import load
+from transforms.controller import lake_files, load
 from transforms.controller.keys import Keyring
 from transforms.controller.load import Loader, Terms
 from transforms.controller.pseudonymise import pseudonym_key, pseudonymise
 from transforms.controller.quarantine import quarantine_key, unseal
 from transforms.controller.sorting import in_order
 from transforms.controller.supersede import distinct
+from transforms.retracted import IS_RETRACTED
 
 KEYRING = Keyring("e1", {"e1": bytes(range(32))})
 TERMS = Terms(KEYRING, "district-stats", "hetu", "month", load_areas(), date(2026, 10, 31), date(2026, 11, 1))
@@ -313,6 +315,34 @@ def test_sorting_keeps_each_distinct_row_once(values: list[tuple[str, int, int |
     found = in_order(distinct(frame), ("code", "number"))
     assert sorted(found.iter_rows(), key=repr) == sorted(set(values), key=repr)
     assert found.select("code", "number").equals(found.select("code", "number").sort("code", "number"))
+
+
+flagged = st.lists(
+    st.tuples(st.sampled_from(["E11.9", "I10"]), st.integers(0, 3), st.sampled_from([True, False, None])), max_size=30
+)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@given(flagged, st.integers(1, 5))
+@settings(max_examples=30, deadline=None)
+def test_rows_taken_back_lie_behind_the_others_in_files_of_their_own(
+    wide: bool, values: list[tuple[str, int, bool | None]], rows_a_file: int
+) -> None:
+    frame = pl.DataFrame(values, schema=["code", "number", "is_retracted"], orient="row")
+    frame = frame.cast({"code": pl.String, "number": pl.Int64, "is_retracted": pl.Boolean}).with_row_index("place")
+    if wide:  # more than fits into one number, so that rows are compared
+        frame = frame.with_columns(number=pl.col("number") * (1 << 61))
+    expected = sorted(frame.rows(), key=lambda row: (row[3] is True, *row[1:3], row[0]))
+    ordered = in_order(frame, ("code", "number"))
+    assert ordered.rows() == expected
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(lake_files, "FILE_ROWS", rows_a_file)
+        for rows in (ordered, ordered.reverse()):
+            files = [pl.read_parquet(path) for path in lake_files.write_run(rows, Path(folder) / "run")]
+            assert all(file.select(IS_RETRACTED).n_unique() == 1 for file in files)
+            assert [row for file in files for row in file.rows()] == [
+                row for kind in (~IS_RETRACTED, IS_RETRACTED) for row in rows.filter(kind).rows()
+            ]
 
 
 def test_the_tally_notices_a_row_that_disappears() -> None:

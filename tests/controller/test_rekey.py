@@ -31,7 +31,8 @@ def load(folder: Path, epoch: str, identifier: str = "hetu", count: int = 70) ->
         )
     keys = [None, "short", "a key of the source that is longer than a block"]
     rows = diagnoses(people["person_id"].to_list() * 3).with_columns(
-        record_id=pl.Series([keys[n % 3] and f"{n} {keys[n % 3]}" for n in range(count * 3)])
+        record_id=pl.Series([keys[n % 3] and f"{n} {keys[n % 3]}" for n in range(count * 3)]),
+        is_retracted=pl.Series([n % 5 == 0 for n in range(count * 3)]),
     )
     for part in ("staging", "quarantine"):
         (folder / part).mkdir(parents=True)
@@ -92,11 +93,12 @@ def test_events_are_spread_over_the_buckets_of_the_new_numbers_and_sorted(
     monkeypatch.setattr(rekey, "BUCKET_PERSONS", 16)
     monkeypatch.setattr(rekey, "BATCH_ROWS", 23)
     found = rekeyed(old, tmp_path / "found")
-    assert len(found["diagnosis"]) == 5
-    for bucket, path in enumerate(found["diagnosis"]):
-        numbers = pl.read_parquet(path)[PERSON_NUMBER]
-        assert set(numbers // 16) == {bucket}
-        assert numbers.is_sorted()
+    assert len(found["diagnosis"]) == 2 * 5
+    for place, path in enumerate(found["diagnosis"]):
+        bucket = pl.read_parquet(path)
+        assert set(bucket[PERSON_NUMBER] // 16) == {place // 2}
+        assert bucket[PERSON_NUMBER].is_sorted()
+        assert set(bucket["is_retracted"]) == {place % 2 == 1}
     expected = load(tmp_path / "expected", "e2")
     assert rows(found, "diagnosis").equals(rows(expected, "diagnosis"))
 
@@ -105,6 +107,7 @@ def test_rows_that_became_alike_by_generalisation_stay_several(tmp_path: Path) -
     old = load(tmp_path / "old", "e1")
     twice = pl.concat([pl.read_parquet(old["diagnosis"][0])] * 2)
     twice.write_parquet(old["diagnosis"][0])
+    old["diagnosis"] = old["diagnosis"][:1]
     assert rows(rekeyed(old, tmp_path / "found"), "diagnosis").height == twice.height
 
 

@@ -1,4 +1,7 @@
-"""The lake as the analysis reads it: one list of Parquet files per table, rows that have been retracted left out."""
+"""The lake as the analysis reads it: one list of Parquet files per table, rows that have been retracted left out.
+
+A load writes those into files of their own, which are not opened; files that may hold both kinds are filtered.
+"""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,10 +14,7 @@ import pyarrow.parquet as pq
 
 from schemas.table import PERSON_NUMBER, Table
 from schemas.tables import TABLES
-
-RETRACTED = pl.col("is_retracted").fill_null(value=False)
-"""A row is retracted only where it says so."""
-
+from transforms.retracted import IS_RETRACTED, retracted_in
 
 PERSONS_AT_ONCE = 1 << 20
 """Persons whose records are evaluated together: below 2 GiB, however many there are and whatever the dates."""
@@ -40,33 +40,41 @@ class Lake:
 
     def scan(self, table: Table) -> pl.LazyFrame:
         """Rows of a table that count."""
-        return self.scan_all(table)[0].filter(~RETRACTED)
+        return self.counting(table)[0]
 
-    def scan_all(self, table: Table) -> tuple[pl.LazyFrame, int]:
-        """Rows of a table with those that do not count, and how many there are at most."""
-        paths = list(self.files.get(table.name, ()))
+    def counting(self, table: Table) -> tuple[pl.LazyFrame, int]:
+        """Rows of a table that count, and how many there are at most."""
+        paths, row_count, are_mixed = self._counting(table.name)
         rows = pl.scan_parquet(paths) if paths else pl.LazyFrame(schema=table.platform_schema)
         if within := self._within():
             rows = rows.filter(pl.sql_expr(within)).with_columns(pl.col(PERSON_NUMBER) - self.offset)
-        return rows, sum(pq.read_metadata(path).num_rows for path in paths)
+        return rows.filter(~IS_RETRACTED) if are_mixed else rows, row_count
+
+    def _counting(self, name: str) -> tuple[list[str], int, bool]:
+        """A table's files without those of retracted rows alone, their rows, and whether retracted ones may be left."""
+        found = {path: pq.read_metadata(path) for path in self.files.get(name, ())}
+        holds = {path: retracted_in(about) for path, about in found.items()}
+        paths = [path for path in found if holds[path] != "only"]
+        return paths, sum(found[path].num_rows for path in paths), any(holds[path] == "unknown" for path in paths)
 
     def views(self, connection: duckdb.DuckDBPyConnection, select: str) -> None:
         """Give a connection a view of every table that a SELECT names, under its name, of the rows that count."""
         columns = f"* REPLACE ({PERSON_NUMBER} - {self.offset} AS {PERSON_NUMBER})" if self.offset else "*"
-        counting = " AND ".join(filter(None, ("NOT coalesce(is_retracted, false)", self._within())))
         for name in tables_named(select):
-            paths = list(self.files.get(name, ()))
+            paths, _, are_mixed = self._counting(name)
+            counting = " AND ".join(filter(None, (self._within(), "NOT coalesce(is_retracted, false)" * are_mixed)))
             if paths:
                 listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
                 rows = f"read_parquet([{listed}])"
             else:
                 rows = f"empty_{name}"
                 connection.register(rows, pl.DataFrame(schema=TABLES[name].platform_schema))
-            connection.execute(f"CREATE TEMP VIEW {name} AS FROM {rows} SELECT {columns} WHERE {counting}").fetchall()
+            view = f"CREATE TEMP VIEW {name} AS FROM {rows} SELECT {columns} WHERE {counting or True}"
+            connection.execute(view).fetchall()
 
     def blocks(self, persons_at_once: int) -> Iterator["Lake"]:
         """The lake in ranges of so many persons, in order, each with the files that can have rows of them."""
-        largest = self.scan_all(TABLES["person"])[0].select(pl.col(PERSON_NUMBER).max()).collect().item()
+        largest = self.scan(TABLES["person"]).select(pl.col(PERSON_NUMBER).max()).collect().item()
         if largest is None or largest < persons_at_once:
             yield self
             return

@@ -14,7 +14,7 @@ from schemas.table import PERSON_NUMBER, Table
 from schemas.tables import TABLES
 from transforms.analysis.coding import among, coded
 from transforms.analysis.days import FAR_FUTURE, FAR_PAST, Days, days_before, season_days
-from transforms.analysis.lake import RETRACTED, Lake
+from transforms.analysis.lake import Lake
 from transforms.analysis.masks import Numbers
 from transforms.analysis.runs import CODE, Flags, Records, conditions, records_of, runs_of
 
@@ -126,18 +126,15 @@ def _readings(
     large: list[_Reading] = []
     for name, asked in tables.items():
         table = TABLES[name]
-        every, row_count = lake.scan_all(table)
+        every, row_count = lake.counting(table)
         if row_count <= _FEW:
-            # To leave rows out costs a copy of the others; one without a date counts for no date.
-            small.append(
-                _reading(table, asked, [every.with_columns(event_date=pl.when(~RETRACTED).then("event_date"))])
-            )
+            small.append(_reading(table, asked, [every]))
             continue
         scans: dict[tuple[object, ...], list[_Asked]] = {}
         for one in asked:
             scans.setdefault(_scan_of(one), []).append(one)
         for together in scans.values():
-            rows = _dated(every.filter(~RETRACTED), together)
+            rows = _dated(every, together)
             if together[0].rows.codes:
                 large.append(_reading(table, together, _coded(rows, table, together, codelists)))
             else:  # one of its own, whose conditions the scan itself sees to

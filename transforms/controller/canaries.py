@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable, Iterator
+from threading import RLock
 from typing import NoReturn
 
 import duckdb
@@ -57,13 +58,15 @@ class Canaries:
 
     Kinds of text: name, full name, identifier, phone, email, address, note. What an identifier
     becomes without a key is held too: 16 bytes of a digest, those that a UUID writes, its cipher block under zeros.
+    Several threads may add batches.
     """
 
     def __init__(self) -> None:
         """Start with nothing, under a seed that nobody else has."""
         self._seed = secrets.randbits(63)
         self._held: dict[str, list[pl.Series]] = {}
-        self._records: dict[str, int] = {}
+        self._taken: dict[str, int] = {}
+        self._lock = RLock()
 
     def __repr__(self) -> str:
         """Nothing."""
@@ -130,21 +133,30 @@ class Canaries:
         return values.hash(self._seed)
 
     def _keep(self, kind: str, values: pl.Series) -> None:
-        held = self._held.setdefault(kind, [])
-        held.append(self._hash(values.drop_nulls()).sort())
-        if sum(map(len, held[1:])) > max(_PENDING, len(held[0])):
-            self._all(kind)
+        hashes = self._hash(values.drop_nulls()).sort()
+        with self._lock:
+            held = self._held.setdefault(kind, [])
+            held.append(hashes)
+            if sum(map(len, held[1:])) > max(_PENDING, len(held[0])):
+                self._all(kind)
 
     def _all(self, kind: str) -> pl.Series:
-        held = self._held.get(kind, [])
-        if len(held) != 1:
-            held = self._held[kind] = [pl.concat(held).unique().sort() if held else pl.Series([], dtype=pl.UInt64)]
-        return held[0]
+        with self._lock:
+            held = self._held.get(kind, [])
+            if len(held) != 1:
+                held = self._held[kind] = [pl.concat(held).unique().sort() if held else pl.Series([], dtype=pl.UInt64)]
+            return held[0]
+
+    def _some(self, of: str, values: pl.Series, most: int) -> pl.Series:
+        """The first different values, as many as there is room for among `most` of a table or a kind."""
+        with self._lock:
+            some = values.head(most - self._taken.get(of, 0)).unique()
+            self._taken[of] = self._taken.get(of, 0) + len(some)
+        return some
 
     def _add_texts(self, kind: str, values: pl.Series) -> None:
         if kind == "note":
-            held = sum(map(len, self._held.get(kind, [])))
-            values = values.head(max(0, NOTES - held)).filter(values.head(max(0, NOTES - held)).str.contains(" "))
+            values = self._some(kind, values.filter(values.str.contains(" ")), NOTES)
         words = letters(values)
         if kind == "phone":
             words = _national(words)
@@ -175,9 +187,7 @@ class Canaries:
             self._keep("sampled", series)
 
     def _add_records(self, table: str, values: pl.Series) -> None:
-        room = RECORDS - self._records.get(table, 0)
-        values = values.head(max(0, room)).unique()
-        self._records[table] = self._records.get(table, 0) + len(values)
+        values = self._some(table, values, RECORDS)
         if len(values):
             self._keep("identifier", letters(values).filter(values.str.len_chars() >= 8))
             for series in (_rare_digests(values), *_digests(values)):

@@ -29,11 +29,12 @@ from transforms.controller.load import Before, Loader
 from transforms.controller.sorting import in_order
 from transforms.controller.supersede import ARRIVAL, SUPERSEDED, distinct
 from transforms.controller.whereabouts import Whereabouts, renumbered
+from transforms.retracted import retracted_in
 
 WITHDRAWN = "the person is no longer there"
 """Why rows leave the lake though nothing replaces them: the person's own row was taken back, or contradicts another."""
 MOST_SMALL = 8
-"""Small files of earlier nights that a table has at most, before they are put together."""
+"""Small files of earlier nights that a table has at most of one kind, before they are put together."""
 SMALL_ROWS = FILE_ROWS // 4
 _ALWAYS_WHOLE = "restriction"
 _WORKERS = 2
@@ -275,9 +276,16 @@ def _is_recent(file: str) -> bool:
 
 
 def _too_many_small(files: Sequence[str]) -> list[str]:
-    """The small files of the last nights, where there are so many of them that they are put together."""
-    small = [file for file in files if _is_recent(file) and pq.read_metadata(file).num_rows < SMALL_ROWS]
-    return small if len(small) >= MOST_SMALL else []
+    """The small files of the last nights, where there are so many that they are put together: of retracted rows apart.
+
+    A night leaves one of each kind.
+    """
+    small: dict[bool, list[str]] = {False: [], True: []}
+    for file in filter(_is_recent, files):
+        about = pq.read_metadata(file)
+        if about.num_rows < SMALL_ROWS:
+            small[retracted_in(about) == "only"].append(file)
+    return [file for some in small.values() if len(some) >= MOST_SMALL for file in some]
 
 
 def _older_than(delta: pl.DataFrame, known: pl.DataFrame) -> pl.Series:

@@ -14,6 +14,7 @@ from transforms.controller.blocks import WIDTH
 from transforms.controller.codes import CODE, as_codes, ranked
 from transforms.controller.pseudonymise import from_series
 from transforms.controller.register import KEY
+from transforms.retracted import IS_RETRACTED
 
 RECORD_KEY = "record_key"
 ROW_GROUP = 1 << 16
@@ -36,12 +37,25 @@ def is_recent(table: Table, as_of: date) -> pl.Expr:
 
 
 def write_run(rows: pl.DataFrame, stem: Path) -> list[Path]:
-    """Write rows in their order as files of FILE_ROWS, named after `stem`; none where there are no rows."""
-    paths = []
-    for start in range(0, rows.height, FILE_ROWS):
-        paths.append(stem.with_name(f"{stem.name}-{start // FILE_ROWS:06d}.parquet"))
-        write(rows[start : start + FILE_ROWS], paths[-1])
+    """Write rows in their order as files of FILE_ROWS, named after `stem`; none where there are no rows.
+
+    Rows that were taken back lie in files of their own, behind the others: whoever counts need not look at them.
+    """
+    paths: list[Path] = []
+    for some in _apart(rows):
+        for start in range(0, some.height, FILE_ROWS):
+            paths.append(stem.with_name(f"{stem.name}-{len(paths):06d}.parquet"))
+            write(some[start : start + FILE_ROWS], paths[-1])
     return paths
+
+
+def _apart(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows that count, and those that were taken back. What `in_order` gives is not copied."""
+    taken_back = rows.select(IS_RETRACTED).to_series()
+    border = rows.height - taken_back.sum()
+    if taken_back[:border].any():
+        return rows.filter(~taken_back), rows.filter(taken_back)
+    return rows[:border], rows[border:]
 
 
 def write(rows: pl.DataFrame, path: Path) -> None:

@@ -17,7 +17,8 @@ from schemas.errors import KeyUnavailable
 from schemas.table import PERSON_NUMBER, Table
 from schemas.tables import TABLES
 from transforms.controller.keys import Keyring
-from transforms.controller.load import BUCKET_PERSONS, ROW_GROUP
+from transforms.controller.lake_files import write, write_run
+from transforms.controller.load import BUCKET_PERSONS
 from transforms.controller.pseudonymise import (
     PseudonymKey,
     from_series,
@@ -26,6 +27,7 @@ from transforms.controller.pseudonymise import (
     rekey,
     to_series,
 )
+from transforms.controller.sorting import in_order
 
 BATCH_ROWS = 1 << 20
 _CODE_BYTES = 11
@@ -71,7 +73,7 @@ def rekey_lake(
     renumbered[persons[PERSON_NUMBER].to_numpy()[order]] = np.arange(len(order), dtype=np.int32)
     persons = persons[order].with_columns(pl.Series(PERSON_NUMBER, np.arange(len(order), dtype=np.int32)))
     path = staging / "person.parquet"
-    _write(persons, path)
+    write(persons, path)
     yield "person", [path]
     del persons, words, order
     for name in files:
@@ -96,13 +98,13 @@ def _rekey_events(
                 part.write_parquet(
                     folder / f"{bucket[0]:04d}" / f"{parts:06d}.part", compression="lz4", statistics=False
                 )
-    written = []
+    written: list[Path] = []
     for bucket_folder in sorted(folder.iterdir()) if folder.is_dir() else []:
         # Rows that generalisation made alike are several events still, so that nothing is dropped here.
-        rows = pl.read_parquet(sorted(bucket_folder.glob("*.part"))).sort(*table.order, maintain_order=True)
+        rows = in_order(pl.read_parquet(sorted(bucket_folder.glob("*.part"))), table.order)
         rows_out += rows.height
-        written.append(bucket_folder.with_suffix(".parquet"))
-        _write(rows, written[-1])
+        for path in write_run(rows, bucket_folder):
+            written.append(path.rename(folder / f"{len(written):04d}.parquet"))
         for leftover in bucket_folder.iterdir():
             leftover.unlink()
         bucket_folder.rmdir()
@@ -136,7 +138,3 @@ def _batches(file: Path) -> Iterator[pl.DataFrame]:
     height = int(rows.select(pl.len()).collect().item())
     for start in range(0, height, BATCH_ROWS):
         yield rows.slice(start, BATCH_ROWS).collect()
-
-
-def _write(rows: pl.DataFrame, path: Path) -> None:
-    rows.write_parquet(path, compression="zstd", compression_level=1, row_group_size=ROW_GROUP, statistics=True)

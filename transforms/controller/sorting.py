@@ -11,15 +11,20 @@ import polars as pl
 from numpy.typing import NDArray
 
 from transforms.controller.codes import CODE, as_codes, ranked
+from transforms.retracted import IS_RETRACTED, RETRACTED
 
 _BITS = 64
 _LOW_BITS = np.uint64((1 << 20) - 1)
 
 
 def in_order(rows: pl.DataFrame, order: tuple[str, ...]) -> pl.DataFrame:
-    """Rows sorted by some columns, nulls first; rows that are alike in them stay as they were."""
-    places = _places(rows, order)
-    return rows.sort(*order, maintain_order=True) if places is None else rows[places]
+    """Rows sorted by some columns, nulls first, with those that were taken back behind all others.
+
+    Rows that are alike stay as they were.
+    """
+    last = [IS_RETRACTED] if RETRACTED in rows.columns else []
+    places = _places(rows, order, rows.select(last))
+    return rows.sort(*last, *order, maintain_order=True) if places is None else rows[places]
 
 
 def repeated_words(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -41,10 +46,12 @@ def within(values: NDArray[Any], some: NDArray[Any]) -> NDArray[np.bool_]:
     return found
 
 
-def _places(rows: pl.DataFrame, order: tuple[str, ...]) -> NDArray[np.uint64] | None:
-    """Which row comes at each place; None where the columns do not fit into one number."""
+def _places(rows: pl.DataFrame, order: tuple[str, ...], last: pl.DataFrame) -> NDArray[np.uint64] | None:
+    """Which row comes at each place, those with the flag `last` behind; None where it does not fit into one number."""
     place_bits = max(rows.height - 1, 0).bit_length()
     key, bits = np.zeros(rows.height, dtype=np.uint64), place_bits
+    for flags in last.iter_columns():
+        key, bits = flags.to_numpy().astype(np.uint64), bits + 1
     for column in order:
         numbers, most = _numbers(rows[column])
         width = most.bit_length()

@@ -17,7 +17,7 @@ from transforms.controller.generalise import generalise_dates
 from transforms.controller.lake_files import RECENT, RECORD_KEY, WHOLE_TABLES, as_bytes, is_recent
 from transforms.controller.pseudonymise import to_series
 from transforms.controller.register import KEY, words
-from transforms.controller.supersede import ARRIVAL, Repeated, repeated
+from transforms.controller.supersede import ARRIVAL, Repeated, mapped, repeated
 from transforms.controller.terms import Terms
 
 _PART = 1 << 32
@@ -66,7 +66,7 @@ class Staging:
     def rows(self, table: Table, buckets: list[Path]) -> pl.DataFrame:
         """The rows of some buckets of a table in the order in which they came, with ARRIVAL."""
         schema = table.platform_schema
-        parts = [pl.read_ipc(part) for bucket in buckets for part in sorted(bucket.glob("*.part"))]
+        parts = [mapped(part) for bucket in buckets for part in sorted(bucket.glob("*.part"))]
         if not parts:
             return pl.DataFrame(schema={**staged_schema(table), ARRIVAL: pl.Int64})
         rows = pl.concat(parts, rechunk=True)

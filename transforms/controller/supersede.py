@@ -7,9 +7,11 @@ came later gives what reading everything again gives. Rows without a record_id a
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.table import PERSON_NUMBER
@@ -44,16 +46,12 @@ def repeated(parts: Sequence[Path], rows: int, as_kept: Callable[[pl.DataFrame],
     their days `as_kept` in the lake. Rows without a key are no record's.
     """
     bits = max(0, (rows - 1) // _AT_ONCE).bit_length()
-    first = pl.col(KEY[0])
     found = [pl.DataFrame(schema={**dict.fromkeys(KEY, pl.UInt64), **_LOOKED_AT})]
-    parts = [part for part in parts if KEY[0] in pl.read_ipc_schema(part)]
-    for beginning in range(1 << bits) if parts else ():
-        words = pl.scan_ipc(list(parts)).select(first.drop_nulls())
-        if bits:
-            words = words.filter(first // (1 << 64 - bits) == beginning)
-        several = repeated_words(words.collect()[KEY[0]].to_numpy())
+    staged = [rows for rows in map(mapped, parts) if KEY[0] in rows.columns]
+    for beginning in range(1 << bits) if staged else ():
+        several = repeated_words(pl.concat([_words(rows, bits, beginning) for rows in staged]).to_numpy())
         if len(several):
-            found.append(_with_words(parts, several))
+            found += [_with_words(rows, several) for rows in staged]
     alike = as_kept(pl.concat(found)).sort(*KEY, "recorded_date", ARRIVAL, nulls_last=False)
     same = (alike[KEY[0]] == alike[KEY[0]].shift(-1)) & (alike[KEY[1]] == alike[KEY[1]].shift(-1))
     replaced = same.fill_null(False)
@@ -63,15 +61,24 @@ def repeated(parts: Sequence[Path], rows: int, as_kept: Callable[[pl.DataFrame],
     return Repeated(shared_arrivals, lost, moved)
 
 
-def _with_words(parts: Sequence[Path], several: NDArray[np.uint64]) -> pl.DataFrame:
+def mapped(part: Path) -> pl.DataFrame:
+    """The rows of a staged part, left where they lie: a column that nobody looks at is not read."""
+    with pa.memory_map(str(part)) as file:
+        rows = pl.from_arrow(pa.ipc.open_file(file).read_all(), rechunk=False)
+    return cast("pl.DataFrame", rows)
+
+
+def _words(rows: pl.DataFrame, bits: int, beginning: int) -> pl.Series:
+    """The first words of the keys, those whose highest bits are a number."""
+    words = rows[KEY[0]].drop_nulls()
+    return words.filter(words // (1 << 64 - bits) == beginning) if bits else words
+
+
+def _with_words(rows: pl.DataFrame, several: NDArray[np.uint64]) -> pl.DataFrame:
     """The rows whose keys begin with one of some words."""
-    found = []
-    for part in parts:
-        rows = pl.read_ipc(part, columns=[*KEY, *_LOOKED_AT]).select(*KEY, *_LOOKED_AT)
-        # Where there is no key the word is as if it were 0.
-        places = np.flatnonzero(within(rows[KEY[0]].fill_null(0).to_numpy(), several))
-        found.append(rows[places].filter(pl.col(KEY[0]).is_not_null()))
-    return pl.concat(found)
+    # Where there is no key the word is as if it were 0.
+    places = np.flatnonzero(within(rows[KEY[0]].fill_null(0).to_numpy(), several))
+    return rows.select(*KEY, *_LOOKED_AT)[places].filter(pl.col(KEY[0]).is_not_null())
 
 
 def distinct(rows: pl.DataFrame) -> pl.DataFrame:
