@@ -18,6 +18,7 @@ from flows.notices import announce
 from flows.room.candidates import (
     approving,
     candidate_folder,
+    is_as_built,
     lacking,
     manifest_digest,
     read_decisions,
@@ -195,9 +196,7 @@ def _remember(layout: Layout, candidate: Path, table: pl.DataFrame) -> None:
 
 
 def _must_be_as_built(layout: Layout, candidate: str, digest: str) -> None:
-    """The audit log knows the manifest that was built: whoever changes it would have to forge the log as well."""
-    built = [one for one in audit.entries(layout.audit, "release") if one.get("candidate") == candidate]
-    if not built or built[-1].get("manifest_sha256") != digest:
+    if not is_as_built(layout, candidate, digest):
         raise ApprovalMissing("the manifest is not the one that was built", "Have a new candidate built")
 
 
