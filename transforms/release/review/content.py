@@ -38,6 +38,7 @@ def content(review: Review, own: Words) -> dict[str, Any]:
         "language": own.language,
         "t": own.t,
         "site": own.site.labels,
+        "id": review.id,
         "title": own.say("title", id=review.id),
         "generated": manifest["generated"],
         "languages": [(one, page_name(one), words(one).site.labels["language_name"]) for one in LANGUAGES],
@@ -59,7 +60,11 @@ def content(review: Review, own: Words) -> dict[str, Any]:
         "hidden_csv": HIDDEN_CSV,
         "quality": _quality(review, own),
         "singling": [
-            (", ".join(row["attributes"]), own.share(row["share_unique"]), own.share(row["share_in_small_groups"]))
+            (
+                ", ".join(own.attribute(name) for name in row["attributes"]),
+                own.share(row["share_unique"]),
+                own.share(row["share_in_small_groups"]),
+            )
             for row in manifest["inputs"].get("singling_out", [])
         ],
         "decisions": [

@@ -66,6 +66,10 @@ class Words:
         """A role that signs; one that has no translation stands for itself."""
         return self.t.get(f"role_{name}", name)
 
+    def attribute(self, name: str) -> str:
+        """A detail by which persons are told from others."""
+        return self.t.get(f"attribute_{name}", name)
+
     def roles(self, counts: Mapping[str, int]) -> str:
         """How many of which roles."""
         return ", ".join(self.say("role_count", role=self.role(role), count=count) for role, count in counts.items())
