@@ -17,8 +17,11 @@ from schemas.errors import UsageRefused
 from schemas.policy import load_policy
 from schemas.stewards import Steward, missing
 from transforms.release import decisions
-from transforms.release.decisions import RETURN, Decision
+from transforms.release.decisions import REJECT, RETURN, WITHDRAW, Decision
 from transforms.release.names import DECISIONS, LATEST, MANIFEST
+
+ENDED = {REJECT: "rejected", RETURN: "returned", WITHDRAW: "withdrawn"}
+"""What a candidate or a release is after a decision that ends it."""
 
 
 def candidate_folder(layout: Layout, candidate: str) -> Path:
@@ -84,7 +87,7 @@ def state_of(layout: Layout, folder: Path) -> str:
     if (layout.published / folder.name).exists():
         return "published"
     if ended := decisions.outcome(read_decisions(folder)):
-        return {"reject": "rejected", "return": "returned"}.get(ended, ended)
+        return ENDED[ended]
     left = lacking(folder)
     return f"waits for {left}" if left else "ready to publish"
 

@@ -5,27 +5,22 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from flows.room.candidates import approving, manifest_digest, read_decisions, read_manifest, required_by
+from flows.room.candidates import ENDED, approving, manifest_digest, read_decisions, read_manifest, required_by
 from flows.settings import Layout
 from schemas.policy import load_policy
 from schemas.stewards import Steward, missing
-from transforms.release.decisions import APPROVE, REJECT, RETURN, WITHDRAW, Decision, is_builder, outcome
+from transforms.release.decisions import APPROVE, Decision, is_builder, outcome
 from transforms.release.review.views import (
     BUILT_IT,
     NOT_ASKED,
     NOT_NEEDED,
     PUBLISHED,
     READY,
-    REJECTED,
-    RETURNED,
     REVOKED,
     WAITING,
-    WITHDRAWN,
     Signatory,
     Standing,
 )
-
-_ENDED = {REJECT: REJECTED, RETURN: RETURNED, WITHDRAW: WITHDRAWN}
 
 
 def decisions_on(layout: Layout, folder: Path) -> list[Decision]:
@@ -40,7 +35,7 @@ def standing_of(layout: Layout, folder: Path, today: date) -> Standing:
     signed, required = approving(made, manifest, manifest_digest(folder)), required_by(manifest)
     left, ended = missing(required, signed), outcome(made)
     is_out = (layout.published / folder.name).is_dir()
-    state = _ENDED[ended] if ended else PUBLISHED if is_out else WAITING if left else READY
+    state = ENDED[ended] if ended else PUBLISHED if is_out else WAITING if left else READY
     return Standing(state, required, left, _signatories(manifest, made, (required, left), today))
 
 

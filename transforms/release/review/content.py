@@ -109,6 +109,8 @@ def _facts(review: Review, own: Words) -> list[tuple[str, str]]:
         "created": own.date(manifest["created"]),
         "feedback": own.t["feedback_none"] if to_fill_in(address) else address,
     }
+    if manifest["generated"]:
+        del facts["feedback"]  # nobody's data: the act does not ask for one
     return [(own.t[key], value) for key, value in facts.items()]
 
 
