@@ -72,8 +72,12 @@ def is_as_built(layout: Layout, candidate: str, digest: str) -> bool:
 
 def signatures_missing(manifest: Mapping[str, Any], approving: list[Steward]) -> str:
     """Which signatures the policy asks for beside these, in words; empty where it is met."""
-    lacking = missing(required_by(manifest), approving).items()
-    return ", ".join(f"{count} signature{'s' if count > 1 else ''} of a {role}" for role, count in lacking)
+    return signatures(missing(required_by(manifest), approving))
+
+
+def signatures(counts: Mapping[str, int]) -> str:
+    """Numbers of signatures by role, in words."""
+    return ", ".join(f"{count} signature{'s' if count > 1 else ''} of a {role}" for role, count in counts.items())
 
 
 def lacking(folder: Path) -> str:

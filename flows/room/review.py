@@ -16,13 +16,21 @@ import polars as pl
 from expectations.report import page as quality_page
 from expectations.report.words import words as quality_words
 from flows.history import population
-from flows.room.candidates import candidate_folder, candidate_folders, is_as_built, manifest_digest, read_manifest
+from flows.room.candidates import (
+    candidate_folder,
+    candidate_folders,
+    is_as_built,
+    manifest_digest,
+    read_manifest,
+    signatures,
+)
 from flows.room.standing import decisions_on, standing_of
 from flows.settings import Layout
 from schemas.areas import complete_areas
 from schemas.errors import ApprovalMissing, DisclosureRefused, Refusal
 from schemas.indicators import load_indicators
 from schemas.labels import LANGUAGES
+from transforms.release.datapackage import sha256
 from transforms.release.decisions import WITHDRAW, from_json, outcome
 from transforms.release.names import CONFIDENTIAL, DECISIONS, MANIFEST, PUBLIC
 from transforms.release.page_figures import COLUMNS
@@ -30,7 +38,6 @@ from transforms.release.protect import DECISIONS_FILE, FIGURES_FILE
 from transforms.release.publish import AS_OF, approved_table, release_order
 from transforms.release.published import CERTIFICATE_FILE
 from transforms.release.review.cells import own_cells
-from transforms.release.review.content import short_state
 from transforms.release.review.page import review_files
 from transforms.release.review.text import review_text
 from transforms.release.review.views import HIDDEN_CSV, Before, Missed, Quality, Review, page_name
@@ -62,14 +69,19 @@ def show(layout: Layout, candidate: str, language: str = "en") -> str:
 
 
 def list_candidates(layout: Layout, language: str = "en") -> str:
-    """One line a candidate: its id, who built it, and where its decision stands in the words of a language; CSV."""
+    """One line a candidate: its id, who built it, and where its decision stands in the words of a language; CSV.
+
+    In English roles stand as the policy writes them, for scripts read that.
+    """
     text, own, today = io.StringIO(), words(language), datetime.now(UTC).date()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("candidate", "as_of", "built_by", "state"))
     for folder in candidate_folders(layout):
         manifest = read_manifest(folder)
         try:
-            state = short_state(standing_of(layout, folder, today), own)
+            standing = standing_of(layout, folder, today)
+            left = signatures(standing.left) if language == "en" else own.roles(standing.left)
+            state = own.t[f"short_{standing.state}"].format(left=left)
         except Refusal as refusal:
             state = own.say("short_void", rule=refusal.rule)
         writer.writerow((folder.name, manifest["as_of"], manifest["built_by"], state))
@@ -142,7 +154,10 @@ def _before(layout: Layout, manifest: Mapping[str, Any]) -> Before | None:
     if not found:
         return None
     _, folder, other = max(found, key=lambda one: one[0])
-    table, day = pl.read_parquet(folder / "table.parquet"), date.fromisoformat(other["as_of"])
+    content, day = (folder / "table.parquet").read_bytes(), date.fromisoformat(other["as_of"])
+    if sha256(content) != other["sha256"]["table.parquet"]:
+        raise ApprovalMissing("the table of the last release is not that of its manifest", "caregap verify tells more")
+    table = pl.read_parquet(content)
     own = own_cells(table.with_columns(pl.col(AS_OF).cast(pl.String)), day)
     return Before(folder.name, day, own, other["inputs"].get("indicator_versions", {}))
 

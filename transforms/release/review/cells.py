@@ -43,7 +43,8 @@ def hidden_changes(now: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
         for part, name in ((now, "now"), (before, "before"))
     )
     both = mine.join(past, on=CELL, how="full", coalesce=True, validate="1:1", maintain_order="left")
-    shared = both.filter(pl.col("indicator").is_in(mine["indicator"]), pl.col("indicator").is_in(past["indicator"]))
+    names = list(set(mine["indicator"]) & set(past["indicator"]))
+    shared = both.filter(pl.col("indicator").is_in(names))
     is_out, was_out = pl.col("now"), pl.col("before")
     return shared.group_by("indicator", maintain_order=True).agg(
         became_hidden=(was_out & ~is_out).sum(),

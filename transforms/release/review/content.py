@@ -84,11 +84,6 @@ def state_in_words(standing: Standing, own: Words, *, generated: bool) -> str:
     return own.say(key, left=own.roles(standing.left)) if standing.state == WAITING else own.t[key]
 
 
-def short_state(standing: Standing, own: Words) -> str:
-    """Where the decision stands, in a few words."""
-    return own.t[f"short_{standing.state}"].format(left=own.roles(standing.left))
-
-
 def _language_option(own: Words) -> str:
     return "" if own.language == "en" else f" --language {own.language}"
 
