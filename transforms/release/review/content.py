@@ -165,6 +165,7 @@ def _quality(review: Review, own: Words) -> dict[str, Any]:
         "said": own.say(said, count=found.checks, missed=len(found.missed), **numbers),
         "rows": [_missed(one, own) for one in sorted(found.missed, key=lambda one: one.severity)],
         "page": found.pages.get(own.language, ""),
+        "command": f"{review.command} quality show {review.manifest['inputs']['load']}",
     }
 
 

@@ -7,7 +7,8 @@ from transforms.release.review.content import content
 from transforms.release.review.views import Review
 from transforms.release.review.words import words
 
-SOFT_HYPHEN = "\u00ad"
+UNSEEN = str.maketrans("", "", "\u00ad\u2060")
+"""Where a page may break a line, or must not; a terminal would show them as they are."""
 
 
 def review_text(review: Review, language: str) -> str:
@@ -15,18 +16,18 @@ def review_text(review: Review, language: str) -> str:
     told = content(review, words(language))
     t = told["t"]
     sections = [
-        (told["title"], [told["state"], *_table(told["facts"])]),
+        (told["title"], [f"{t['confidential']}.", told["state"], *_table(told["facts"])]),
         *([(t["signatories_caption"], _signatories(told))] if not told["generated"] else []),
         (t["verdict_title"], _verdict(told)),
         (t["changes_title"], _changes(told)),
         (t["hidden_title"], _hidden(told)),
-        (t["quality_title"], [told["quality"]["said"], *_table(told["quality"]["rows"])]),
+        (t["quality_title"], _quality(told)),
         (t["decisions_title"], _table(told["decisions"]) or [t["decisions_none"]]),
         (t["versions_title"], _table(told["versions"])),
         (t["commands_title"], _commands(told)),
     ]
     blocks = ["\n".join([heading, "-" * len(heading), *lines]) for heading, lines in sections]
-    return "\n\n".join(blocks).replace(SOFT_HYPHEN, "")
+    return "\n\n".join(blocks).translate(UNSEEN)
 
 
 def _signatories(told: dict[str, Any]) -> list[str]:
@@ -71,6 +72,12 @@ def _hidden(told: dict[str, Any]) -> list[str]:
     return _table([head, *rows], numbers=True)
 
 
+def _quality(told: dict[str, Any]) -> list[str]:
+    quality = told["quality"]
+    more = [f"{told['t']['quality_page']}: {quality['command']}"] if quality["page"] else []
+    return [quality["said"], *_table(quality["rows"]), *more]
+
+
 def _commands(told: dict[str, Any]) -> list[str]:
     lead = told["t"]["commands_lead" if told["is_open"] else "commands_closed"]
     return [lead, *(f"{what}:\n  {command}" for what, command in told["commands"])]
@@ -80,7 +87,7 @@ def _table(rows: Sequence[Sequence[str]], *, numbers: bool = False, texts: int =
     """Columns side by side; with `numbers`, all but the first `texts` stand to the right."""
     if not rows:
         return []
-    clean = [[value.replace(SOFT_HYPHEN, "") for value in row] for row in rows]
+    clean = [[value.translate(UNSEEN) for value in row] for row in rows]
     widths = [max(len(row[place]) for row in clean) for place in range(len(clean[0]))]
     return [
         "  ".join(

@@ -13,6 +13,7 @@ from schemas.labels import load_section
 from schemas.labels.downloads import load_download_labels
 from transforms.release import page_words
 from transforms.release.page_figures import TOTAL
+from transforms.release.site.gaps import WORD_JOINER
 
 _HELSINKI = ZoneInfo("Europe/Helsinki")
 _MINUS = "−"
@@ -80,7 +81,7 @@ class Words:
 
     def unsafe(self, threshold: int) -> str:
         """Counts that are too small, as a range."""
-        return "1" if threshold == 2 else f"1–{threshold - 1}"
+        return "1" if threshold == 2 else f"1–{WORD_JOINER}{threshold - 1}"
 
     def measure(self, name: str) -> str:
         """What a cell counts; as in the downloads."""
