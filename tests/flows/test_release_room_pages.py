@@ -89,11 +89,14 @@ def another_rule(data: Path, keys: Keys) -> None:
     found.with_columns(pl.col("decision").replace("primary", "secondary")).write_parquet(path)
 
 
-def cell_left_out(data: Path, keys: Keys) -> None:
+def another_cell(data: Path, keys: Keys) -> None:
+    """One cell is said to be hidden in the place of another; so many are hidden as before."""
     path = confidential(data) / "decisions.parquet"
-    found = pl.read_parquet(path)
-    hidden = (pl.col("decision") != "published").cum_sum() == 1
-    found.with_columns(decision=pl.when(hidden).then(pl.lit("published")).otherwise("decision")).write_parquet(path)
+    found = pl.read_parquet(path).with_row_index("row")
+    first = {one: found.filter(pl.col("decision") == one)["row"][0] for one in ("published", "secondary")}
+    swapped = {first["published"]: "secondary", first["secondary"]: "published"}
+    decision = pl.col("row").replace_strict(swapped, default=pl.col("decision"), return_dtype=pl.String)
+    found.with_columns(decision=decision).drop("row").write_parquet(path)
 
 
 CHANGES: dict[str, tuple[Callable[[Path, Keys], None], int]] = {
@@ -101,7 +104,7 @@ CHANGES: dict[str, tuple[Callable[[Path, Keys], None], int]] = {
     "changed manifest": (changed_manifest, 14),
     "forged decision": (forged_decision, 14),
     "another rule": (another_rule, 13),
-    "cell left out": (cell_left_out, 13),
+    "another cell": (another_cell, 13),
 }
 
 

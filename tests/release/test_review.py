@@ -161,6 +161,15 @@ def test_the_first_hidden_cells_stand_on_the_page_and_the_rest_is_said(language:
         )
 
 
+def test_the_own_date_and_the_widest_groups_come_first() -> None:
+    listed = list(csv.DictReader(io.StringIO(FILES[HIDDEN_CSV].decode())))
+    for name in INDICATORS:
+        own = [row for row in listed if row["indicator"] == name]
+        order = [(row["as_of"] != "2026-10-31", -sum(value == "*" for value in row.values())) for row in own]
+        assert order == sorted(order)
+        assert len(set(order)) > 4
+
+
 def test_few_hidden_cells_all_stand_on_the_page() -> None:
     few = REVIEW.decisions.filter(pl.col("decision") != "published").group_by("indicator").head(3)
     for language, own, text in told(decisions=few):
@@ -197,7 +206,7 @@ def test_the_page_asks_nothing_of_any_host_runs_nothing_and_says_what_it_is(lang
     assert "default-src 'none'" in text
     own = load_section(language, "room")
     found = page(language)
-    assert own["confidential"] in found.text
+    assert found.by_class["secret"] == [own["confidential"]]
     assert all(heading in found.headings for key, heading in own.items() if key in PARTS)
     assert "\u00a0klo" not in found.text
     assert len(text) < 150_000
