@@ -115,7 +115,8 @@ def test_a_candidate_whose_parts_do_not_agree_has_no_page(
     caregap: Caregap,
     stewards: Keys,
 ) -> None:
-    show(caregap, built)
+    for name in FILES:
+        (confidential(built) / name).write_text("of before")
     tamper, code = CHANGES[change]
     tamper(built, stewards)
     assert caregap("candidate", "show", CANDIDATE, data=built).code == code

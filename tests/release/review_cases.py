@@ -1,5 +1,6 @@
 """An invented candidate as a steward sees it."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -136,3 +137,23 @@ def hidden_rows(decisions: pl.DataFrame) -> list[dict[str, Any]]:
         for row in decisions.iter_rows(named=True)
         if row["decision"] != "published"
     ]
+
+
+def city(cells: pl.DataFrame, day: str) -> dict[tuple[str, str], int | None]:
+    """The city's counts by indicator and measure, plainly."""
+    return {
+        (row["indicator"], row["measure"]): row["value"]
+        for row in cells.iter_rows(named=True)
+        if row["as_of"] == day and {row[name] for name in ("major", "district", "sex", "age_band")} == {"*"}
+    }
+
+
+def number(text: str, language: str) -> float | None:
+    """A number as the language writes it, back; None for the symbol of a hidden one."""
+    if text == "...":
+        return None
+    text = text.replace("\u00a0", "")
+    text = text.replace(",", "") if language == "en" else text.replace(",", ".")
+    found = re.match(r"([+−±]?)(\d+(?:\.\d+)?)", text)
+    assert found, text
+    return float(found[2]) * (-1 if found[1] == "−" else 1)
