@@ -43,7 +43,7 @@ def content(review: Review, own: Words) -> dict[str, Any]:
         "generated": manifest["generated"],
         "languages": [(one, page_name(one), words(one).site.labels["language_name"]) for one in LANGUAGES],
         "written": own.say("written", time=own.time(review.written)),
-        "refresh": f"{review.command} candidate show {review.id}" + _language_option(own),
+        "refresh": f"{review.command} candidate show {review.id} --language {own.language}",
         "state": state_in_words(standing, own, generated=manifest["generated"]),
         "sign": SIGNS[standing.state],
         "is_open": standing.state in (WAITING, READY),
@@ -82,10 +82,6 @@ def state_in_words(standing: Standing, own: Words, *, generated: bool) -> str:
     if standing.state == READY and generated:
         key = "state_ready_generated"
     return own.say(key, left=own.roles(standing.left)) if standing.state == WAITING else own.t[key]
-
-
-def _language_option(own: Words) -> str:
-    return "" if own.language == "en" else f" --language {own.language}"
 
 
 def _signature(one: Signatory, own: Words) -> str:
