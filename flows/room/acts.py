@@ -16,8 +16,10 @@ from flows import audit
 from flows.history import population
 from flows.notices import announce
 from flows.room.candidates import (
+    ENDED,
     approving,
     candidate_folder,
+    is_as_built,
     lacking,
     manifest_digest,
     read_decisions,
@@ -49,7 +51,8 @@ def publish_generated(layout: Layout, candidate: str) -> Path:
     folder = candidate_folder(layout, candidate)
     if left := signatures_missing(read_manifest(folder), []):
         raise ApprovalMissing(
-            f"candidate {candidate} waits for {left}", f"caregap approve {candidate} --as NAME --reason TEXT"
+            f"candidate {candidate} waits for {left}",
+            f"caregap candidate show {candidate}, then approve, reject or return it",
         )
     return _publish(layout, folder, [], by="policy: generated data")
 
@@ -64,13 +67,14 @@ def publish_approved(layout: Layout, candidate: str) -> Path:
     with _locked(folder):
         made, release = read_decisions(folder), layout.published / candidate
         if ended := decisions.outcome(made):
-            raise UsageRefused(f"the candidate is decided: {ended}", "Build another: caregap release")
+            raise UsageRefused(f"the candidate is {ENDED[ended]}", "Build another: caregap release")
         if release.is_dir():
             verify_release(release)
         elif not made or (left := lacking(folder)):
             left = left if made else "a decision"
             raise ApprovalMissing(
-                f"candidate {candidate} waits for {left}", f"caregap approve {candidate} --as NAME --reason TEXT"
+                f"candidate {candidate} waits for {left}",
+                f"caregap candidate show {candidate}, then approve, reject or return it",
             )
         else:
             _publish(layout, folder, made, by=made[-1].statement.steward)
@@ -95,19 +99,24 @@ def decide(layout: Layout, candidate: str, decision: str, name: str, reason: str
         earlier = read_decisions(folder)
         signed = approving(earlier, manifest, digest)
         if ended := decisions.outcome(earlier):
-            raise UsageRefused(f"the candidate is decided already: {ended}", "Build another: caregap release")
+            raise UsageRefused(
+                f"the candidate is decided already: it is {ENDED[ended]}", "Build another: caregap release"
+            )
         if (layout.published / candidate).exists():
             raise UsageRefused("the release is published and final", f"To take it back: caregap withdraw {candidate}")
-        if decision != APPROVE or steward not in signed:
+        is_new = decision != APPROVE or steward not in signed
+        if is_new:
             new = decisions.decide(earlier, candidate, digest, decision, steward.name, reason, now, key)
             earlier = [*earlier, new]
             signed = approving(earlier, manifest, digest)
             _log(layout, decision, candidate, new)
             replace_bytes(folder / DECISIONS, decisions.to_json(earlier))
         if decision != APPROVE:
-            return f"Recorded: {candidate} is decided: {decision}"
+            another = f"caregap release --as-of {manifest['as_of']} builds another"
+            return f"Recorded: {candidate} is {ENDED[decision]} and cannot be published. {another}"
         if left := signatures_missing(manifest, signed):
-            return f"Recorded. {candidate} still waits for {left}"
+            said = "Recorded." if is_new else "You have approved it already."
+            return f"{said} {candidate} still waits for {left}"
         return f"Published: {_publish(layout, folder, earlier, by=steward.name)}"
 
 
@@ -195,9 +204,7 @@ def _remember(layout: Layout, candidate: Path, table: pl.DataFrame) -> None:
 
 
 def _must_be_as_built(layout: Layout, candidate: str, digest: str) -> None:
-    """The audit log knows the manifest that was built: whoever changes it would have to forge the log as well."""
-    built = [one for one in audit.entries(layout.audit, "release") if one.get("candidate") == candidate]
-    if not built or built[-1].get("manifest_sha256") != digest:
+    if not is_as_built(layout, candidate, digest):
         raise ApprovalMissing("the manifest is not the one that was built", "Have a new candidate built")
 
 

@@ -3,9 +3,7 @@
 Read from the files and the audit log alone; nothing here writes, and nothing takes longer than reading them.
 """
 
-import csv
 import hashlib
-import io
 import json
 from collections.abc import Mapping
 from datetime import date
@@ -19,8 +17,11 @@ from schemas.errors import UsageRefused
 from schemas.policy import load_policy
 from schemas.stewards import Steward, missing
 from transforms.release import decisions
-from transforms.release.decisions import RETURN, Decision
+from transforms.release.decisions import REJECT, RETURN, WITHDRAW, Decision
 from transforms.release.names import DECISIONS, LATEST, MANIFEST
+
+ENDED = {REJECT: "rejected", RETURN: "returned", WITHDRAW: "withdrawn"}
+"""What a candidate or a release is after a decision that ends it."""
 
 
 def candidate_folder(layout: Layout, candidate: str) -> Path:
@@ -58,11 +59,25 @@ def approving(made: list[Decision], manifest: Mapping[str, Any], digest: str) ->
     return decisions.check(made, manifest["release_id"], digest, load_policy().stewards, manifest["built_by"])
 
 
+def required_by(manifest: Mapping[str, Any]) -> dict[str, int]:
+    """How many signatures of which roles the policy asks for; none where it is nobody's data."""
+    return {} if manifest["generated"] else dict(load_policy().source(manifest["inputs"]["source"]).approvals)
+
+
+def is_as_built(layout: Layout, candidate: str, digest: str) -> bool:
+    """Whether the audit log knows this manifest as built: whoever changes it would have to forge the log as well."""
+    entries = [one for one in audit.entries(layout.audit, "release") if one.get("candidate") == candidate]
+    return bool(entries) and entries[-1].get("manifest_sha256") == digest
+
+
 def signatures_missing(manifest: Mapping[str, Any], approving: list[Steward]) -> str:
     """Which signatures the policy asks for beside these, in words; empty where it is met."""
-    required = {} if manifest["generated"] else load_policy().source(manifest["inputs"]["source"]).approvals
-    lacking = missing(required, approving).items()
-    return ", ".join(f"{count} signature{'s' if count > 1 else ''} of a {role}" for role, count in lacking)
+    return signatures(missing(required_by(manifest), approving))
+
+
+def signatures(counts: Mapping[str, int]) -> str:
+    """Numbers of signatures by role, in words."""
+    return ", ".join(f"{count} signature{'s' if count > 1 else ''} of a {role}" for role, count in counts.items())
 
 
 def lacking(folder: Path) -> str:
@@ -76,20 +91,9 @@ def state_of(layout: Layout, folder: Path) -> str:
     if (layout.published / folder.name).exists():
         return "published"
     if ended := decisions.outcome(read_decisions(folder)):
-        return {"reject": "rejected", "return": "returned"}.get(ended, ended)
+        return ENDED[ended]
     left = lacking(folder)
     return f"waits for {left}" if left else "ready to publish"
-
-
-def list_candidates(layout: Layout) -> str:
-    """One line a candidate: its id, who built it, and where its decision stands; CSV."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("candidate", "as_of", "built_by", "state"))
-    for folder in candidate_folders(layout):
-        manifest = read_manifest(folder)
-        writer.writerow((folder.name, manifest["as_of"], manifest["built_by"], state_of(layout, folder)))
-    return text.getvalue()
 
 
 def same_candidate(layout: Layout, as_of: date, months: int, every: int) -> str | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from flows.settings import Layout
 from flows.words import Command, actions, port, say, write
+from schemas.labels import LANGUAGES
 
 
 def words(command: Command) -> None:
@@ -24,9 +25,11 @@ def words(command: Command) -> None:
 
     made = command("candidate", candidate, "List candidates, or show one to whoever decides on it.")
     action = actions(made, "list | show CANDIDATE")
-    action("list", "every candidate, as CSV")
-    shown = action("show", "what it is, what changed, what is hidden and why")
+    listed = action("list", "every candidate, as CSV")
+    shown = action("show", "what it is, what changed, what is hidden and why; pages in every language beside it")
     shown.add_argument("candidate", metavar="CANDIDATE")
+    for each in (listed, shown):
+        each.add_argument("--language", choices=LANGUAGES, default="en", help="of what is printed (en)")
 
     made = command("view", view, "Show a published release in a browser of this machine.")
     made.add_argument("release", nargs="?", default="latest", metavar="RELEASE", help="the latest, if none is named")
@@ -70,14 +73,12 @@ def withdraw(given: argparse.Namespace, layout: Layout) -> None:
 def candidate(given: argparse.Namespace, layout: Layout) -> None:
     """List candidates, or show one."""
     layout.create()
+    from flows.room.review import list_candidates, show
+
     if given.action == "list":
-        from flows.room.candidates import list_candidates
-
-        write(list_candidates(layout))
+        write(list_candidates(layout, given.language))
     else:
-        from flows.room.review import show
-
-        say(show(layout, given.candidate))
+        say(show(layout, given.candidate, given.language))
 
 
 def view(given: argparse.Namespace, layout: Layout) -> None:

@@ -206,7 +206,7 @@ def test_a_source_that_may_be_somebodys_waits_for_a_steward(
     assert caregap("keys", "create", data=data, **secret).code == 0
     waiting = caregap(*run, data=data, **secret)
     assert waiting.code == 14, waiting.err
-    assert f"caregap approve {AS_OF}-1" in waiting.err
+    assert f"caregap candidate show {AS_OF}-1" in waiting.err
     assert not list((data / "release" / "published").iterdir())
     assert here("approve", f"{AS_OF}-1", "--as", " ", "--reason", "checked", data=data).code == 2
     approved = here("approve", f"{AS_OF}-1", "--as", "Data Steward", "--reason", "checked", data=data)

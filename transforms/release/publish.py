@@ -233,13 +233,18 @@ def _point_latest(published: Path) -> None:
     if not releases:
         link.unlink(missing_ok=True)
         return
-    newest = max(releases, key=lambda one: (one["as_of"], one["created"], _natural(one["release_id"])))["release_id"]
+    newest = max(releases, key=release_order)["release_id"]
     if link.is_symlink() and str(link.readlink()) == newest:
         return
     beside.unlink(missing_ok=True)
     beside.symlink_to(newest, target_is_directory=True)
     beside.replace(link)
     _sync(published)
+
+
+def release_order(manifest: Mapping[str, Any]) -> tuple[str, str, list[tuple[int, str]]]:
+    """Order of releases: by as-of date, and of one date by when they were created."""
+    return manifest["as_of"], manifest["created"], _natural(manifest["release_id"])
 
 
 def _natural(release_id: str) -> list[tuple[int, str]]:

@@ -5,7 +5,6 @@ from datetime import date
 from importlib.resources import files as package_files
 from typing import Any
 
-import jinja2
 import polars as pl
 
 from schemas.areas import CITY
@@ -13,6 +12,7 @@ from schemas.errors import DisclosureRefused, UsageRefused
 from schemas.labels import LANGUAGES
 from schemas.publisher import UNNAMED, Publisher
 from transforms.release.datapackage import CC_BY_4, Licence
+from transforms.release.html import environment, written
 from transforms.release.page import IndicatorText, Release
 from transforms.release.page_figures import GROUP, SUPPRESSED, TOTAL, figures, public_cells
 from transforms.release.page_words import EMPTY, HIDDEN, NOT_GIVEN, Words, words
@@ -64,7 +64,7 @@ def render_site(
     _must_differ([area_page(code) for code in areas["code"]], "areas")
     more = _more_by_indicator(derived)
     earlier = {day: _by_indicator(figures(_whole_city(one, areas))) for day, one in (history or {}).items()}
-    environment, pages = _environment(), {STYLE: _style()}
+    templates, pages = environment("transforms.release.site"), {STYLE: _style()}
     every = [words(language) for language in LANGUAGES]
     shared = {
         "release": release,
@@ -84,7 +84,7 @@ def render_site(
         "address_of": area_page,
         **{name.lower(): getattr(pictures, name) for name in ("WIDTH", "HEIGHT", "LEFT", "RIGHT", "BOTTOM")},
     }
-    pages[FRONT_PAGE] = _written(environment, "choice", {**shared, "every": every})
+    pages[FRONT_PAGE] = written(templates, "choice.html.jinja", {**shared, "every": every})
     for own in every:
         layout = tile_map(areas, own.language)
         gaps = [
@@ -114,7 +114,7 @@ def render_site(
             path = f"{own.language}/{address}"
             root = to_root(path)
             about = {"page": address, "root": root, "home": f"{root}{own.language}/", "has_figures": False}
-            pages[path] = _written(environment, template, {**language, **about, **special})
+            pages[path] = written(templates, f"{template}.html.jinja", {**language, **about, **special})
     return pages
 
 
@@ -161,22 +161,6 @@ def _pages(gaps: Sequence[Gap], places: Sequence[Place], own: Words) -> Iterator
 def _navigation(own: Words) -> list[tuple[str, str]]:
     about = [(about_page(name), own.labels[f"{name}_title"]) for name in ABOUT]
     return [("index.html", own.labels["front"]), ("areas/index.html", own.labels["areas_title"]), *about]
-
-
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("transforms.release.site", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def _written(environment: jinja2.Environment, template: str, about: Mapping[str, Any]) -> bytes:
-    html = environment.get_template(f"{template}.html.jinja").render(about)
-    lines = (line.strip(" \t") for line in html.split("\n"))
-    return "\n".join(line for line in lines if line).encode() + b"\n"
 
 
 def _style() -> bytes:
