@@ -4,6 +4,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -50,7 +51,8 @@ def all_checks(path: Path | None = None) -> tuple[Check, ...]:
 
 def derived_checks() -> tuple[Check, ...]:
     """What `schemas.tables` declares, as checks that nothing in the lake contradicts it."""
-    return tuple(check for table in TABLES.values() for check in _declared(table))
+    words = {language: load_section(language, "quality") for language in LANGUAGES}
+    return tuple(check for table in TABLES.values() for check in _declared(table, words))
 
 
 def load_rules(path: Path | None = None) -> tuple[Check, ...]:
@@ -69,9 +71,7 @@ def load_rules(path: Path | None = None) -> tuple[Check, ...]:
     return checks
 
 
-def _declared(table: Table) -> Iterator[Check]:
-    words = {language: load_section(language, "quality") for language in LANGUAGES}
-
+def _declared(table: Table, words: Mapping[str, Mapping[str, str]]) -> Iterator[Check]:
     def never(figure: str, reason: str) -> Check:
         column = figure.rpartition(".")[0] or None
         return Check(
@@ -142,8 +142,12 @@ def _written(rule: dict[str, Any], place: int) -> Iterator[Check]:
 
 
 def _fitting(rule: dict[str, Any], table: str) -> list[str]:
-    names = figure_names(TABLES[table]) if table in TABLES else []
-    return [name for name in names if fnmatchcase(name, rule["figure"])]
+    return [name for name in _figures(table) if fnmatchcase(name, rule["figure"])]
+
+
+@cache
+def _figures(table: str) -> tuple[str, ...]:
+    return tuple(figure_names(TABLES[table])) if table in TABLES else ()
 
 
 def _mistake(rule: dict[str, Any]) -> str | None:

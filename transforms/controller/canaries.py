@@ -52,6 +52,11 @@ _DIGESTS: dict[str, Callable[[bytes], bytes]] = {
     "sha256": lambda value: hashlib.sha256(value).digest(),
 }
 
+_WITHOUT_KEY = """
+    SELECT unhex(md5(text)) AS a, unhex(left(sha1(text), 32)) AS b, unhex(left(sha256(text), 32)) AS c FROM identifiers
+"""
+"""Digests as 16 bytes, which are 32 letters of hex."""
+
 
 class Canaries:
     """Hashes of the identifying values of the batches that were read; feed each raw batch with `add`.
@@ -213,11 +218,9 @@ def _national(words: pl.Series) -> pl.Series:
 
 def _digests(values: pl.Series) -> Iterator[pl.Series]:
     """16 bytes that each identifier becomes without a key: MD5, SHA-1, SHA-256, the bytes it writes, a zero key."""
-    with duckdb.connect() as connection:
+    with duckdb.cursor() as connection:  # a database of its own would cost more than the digests
         connection.register("identifiers", values.alias("text").to_frame().to_arrow())
-        digests = connection.sql("SELECT md5(text) a, sha1(text) b, sha256(text) c FROM identifiers").pl()
-    for name in digests.columns:
-        yield digests[name].str.head(2 * WIDTH).str.decode("hex")
+        yield from connection.sql(_WITHOUT_KEY).pl()
     yield values.str.replace_all("-", "", literal=True).str.decode("hex", strict=False).bin.head(WIDTH)
     short = values.filter(values.str.len_bytes() <= INLINE)
     yield to_series(permute(np.ascontiguousarray(blocks(short)[0]), bytes(32)), "block")

@@ -37,6 +37,7 @@ MOST_SMALL = 8
 """Small files of earlier nights that a table has at most of one kind, before they are put together."""
 SMALL_ROWS = FILE_ROWS // 4
 _ALWAYS_WHOLE = "restriction"
+_NOBODY = pl.Series([], dtype=pl.Int32)
 _WORKERS = 2
 
 
@@ -71,15 +72,14 @@ def merge(
     changes = loader.number_persons().changes
     persons = loader.number_persons().index.height
     yield "person", Merged((staging / "person.parquet",), (staging / "person.parquet",), (), persons, persons, {})
-    banned = nobody = pl.Series([], dtype=pl.Int32)
-    # Restrictions come first: they say whose residences must not show.
-    for name in sorted((name for name in TABLES if name != "person"), key=lambda name: name != "restriction"):
+
+    def of_table(name: str, banned: pl.Series) -> tuple[Merged, pl.DataFrame]:
         table = TABLES[name]
         delta, withheld = _arrived(loader, table), before.memory.withheld
         if name == "residence":
             hidden = Whereabouts(withheld, banned, changes, delta)
         else:
-            hidden = Whereabouts(pl.DataFrame(schema=table.platform_schema), nobody, changes, delta)
+            hidden = Whereabouts(pl.DataFrame(schema=table.platform_schema), _NOBODY, changes, delta)
         merging = _Merging(
             loader, table, list(lake.get(name, ())), changes, delta, hidden, staging / name, (index or {}).get(name)
         )
@@ -87,12 +87,19 @@ def merge(
             loader.withheld = hidden.stay
         if not merging.is_idle:
             merging.take()
-        if name == "restriction":
-            banned = security_banned(merging.rows.lazy(), loader.terms.as_of)
         if name == "residence" and not merging.is_idle:
             loader.withheld = pl.concat([hidden.stay, hidden.to_withhold(merging.rows)])
             merging.withhold(banned)
-        yield name, merging.write()
+        return merging.write(), merging.rows
+
+    # Restrictions come first: they say whose residences must not show. The others are merged two at a time.
+    merged, restrictions = of_table(_ALWAYS_WHOLE, _NOBODY)
+    yield _ALWAYS_WHOLE, merged
+    banned = security_banned(restrictions.lazy(), loader.terms.as_of)
+    others = [name for name in TABLES if name not in ("person", _ALWAYS_WHOLE)]
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        for name, (merged, _) in zip(others, pool.map(lambda name: of_table(name, banned), others), strict=True):
+            yield name, merged
     for name, tally in loader.tallies.items():
         tally.reconcile(name)
 
