@@ -128,10 +128,7 @@ def _within(block: Block, table: str, rows: Rows, first: Days) -> Rows:
 
 
 def _in_touch(block: Block, rows: Rows) -> Flags:
-    day = rows.days["event_date"]
-    first, last = block.silent
-    silent: Flags = (day > first[rows.person]) & (day < last[rows.person])
-    return ~silent
+    return ~block.is_silent(rows.person, rows.days["event_date"])
 
 
 def _recorded(block: Block, table: str, rows: Rows) -> Rows:
