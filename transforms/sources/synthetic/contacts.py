@@ -104,7 +104,10 @@ def _opioid_reviews(block: Block, rng: np.random.Generator) -> Rows:
         (on_opioids, _lately(block, rng, on_opioids, 165)),
     ]
     person, days = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return _contacts(rng, person, days, {"medication_review": 3, "medication_review_phone": 1})
+    reviews = _contacts(rng, person, days, {"medication_review": 3, "medication_review_phone": 1})
+    # A doctor who meets somebody with dementia reviews the memory, too: what is missing there stays so.
+    by_phone = np.where(block.has("dementia")[person], CONTACT["medication_review_phone"], reviews.words["contact"])
+    return reviews.with_words(contact=by_phone.astype(np.int32))
 
 
 def old_age_contacts(block: Block) -> Rows:

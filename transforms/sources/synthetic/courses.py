@@ -33,7 +33,7 @@ _HIGH, _HIGH_LONG_AGO, _HIGH_FOLLOWED = 0.013, 0.05, 0.06
 and of those who have had none since, or a review did."""
 _NO_SHOWS, _NO_SHOWS_REBOOKED = 0.0034, 0.002
 """Shares of residents who twice within a year did not come: not booked again, or booked again."""
-_CANCELLED, _CANCELLED_REBOOKED, _NEED_ENDED = 0.01, 0.022, 0.002
+_CANCELLED, _CANCELLED_REBOOKED, _NEED_ENDED = 0.012, 0.022, 0.002
 """Shares of residents whose appointment was called off by the services within two years, by what came of it."""
 FOLLOWED_CONDITIONS = ("hypertension", "diabetes", "arterial_disease", "copd", "psychosis", "dementia")
 """Conditions that are followed up once or twice a year."""

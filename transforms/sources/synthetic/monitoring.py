@@ -113,6 +113,14 @@ def rounds_of(block: Block) -> Rounds:
     return _and_first_ones(block, Rounds(owner, day, is_newest, held).take(kept))
 
 
+def earliest(block: Block, window: int) -> Days:
+    """First day of the measurements of each person: where the look-back is longer than a year, earlier by the rest.
+
+    Otherwise everybody's would be missing in the first of the months that are counted.
+    """
+    return np.maximum(block.people.first, block.start - max(window - 366, 0)).astype(np.int32)
+
+
 def _follows_high(block: Block, person: Places, day: Days) -> Flags:
     """Whether a day is one of those on which nothing was done about a high HbA1c, but what is planned."""
     since = day - block.courses["hba1c_high"].day[person]
@@ -141,7 +149,8 @@ def bounds_of_lapses(block: Block, care: str) -> tuple[Places, Days]:
     day = np.concatenate([*block.lapses[care]], axis=None)
     person = np.tile(np.arange(block.size, dtype=np.int32), len(day) // max(block.size, 1))
     begun = np.min([block.onset[name] for name in CARES[care].conditions], axis=0)
-    kept = (day > begun[person]) & (day >= block.first[person]) & (day <= block.last[person])
+    first = earliest(block, CARES[care].window)
+    kept = (day > begun[person]) & (day >= first[person]) & (day <= block.last[person])
     return person[kept], day[kept]
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from transforms.sources.synthetic.activity import activity
 from transforms.sources.synthetic.block import Block
 from transforms.sources.synthetic.conditions import onsets
 from transforms.sources.synthetic.courses import FOLLOWED_CONDITIONS, courses_of
@@ -44,17 +45,20 @@ CARES = {
     "memory_review": Care(("dementia",), 0.25, _YEAR),
     "opioid_review": Care(("chronic_pain",), 0.35, _HALF_A_YEAR),
 }
+LONGEST_LOOK_BACK = max(care.window for care in CARES.values())
 _SPELLS = 4
 """Spells without care that are drawn for each: enough for more than five years."""
 NEWEST_WITHIN = 330
 """Days before the as-of date within which the last round of follow-up took place."""
+_ONCE_A_YEAR = 0.5
+"""Share of persons who are followed up once a year, the others twice."""
 _LAPSED, _LAPSED_LACKS = 0.08, 0.85
 """Share of persons who have dropped out of follow-up as a whole, and of their care that is then missing."""
 OUT_OF_TOUCH, OUT_OF_TOUCH_AGE = 0.05, 75
 """Share of those aged 75 or more, not in a lasting service, whom no professional has met for more than a year."""
 EMERGENCY_SHARE = 0.32
 """Of those aged 75 or more who have been to an emergency department within two years."""
-_CAUSES = {"never_invited": 34.0, "no_show": 20, "cancelled_by_client": 12, "cancelled_by_provider": 3,
+_CAUSES = {"never_invited": 34.0, "no_show": 20, "cancelled_by_client": 12, "cancelled_by_provider": 2,
            "recorded_late": 4}  # fmt: skip
 """Why follow-up is missing, weighted; those who moved within the last two years are missed for that reason."""
 
@@ -87,16 +91,18 @@ def _with_missed_care(block: Block) -> Block:
     out_of_touch = old & unserved & (rng.random(size) < block.missed(OUT_OF_TOUCH))
     lapsed = rng.random(size) < block.missed(_LAPSED)
     shares = {name: np.where(lapsed, _LAPSED_LACKS, block.missed(_otherwise(care))) for name, care in CARES.items()}
+    newest = _newest(block, rng)
+    # Where the pandemic put the last round off, the one before is soon too long ago for those with one a year.
+    put_off = rng.random(size) < _ONCE_A_YEAR * (1 - activity(newest))
+    put_off &= newest < block.as_of - (_YEAR - NEWEST_WITHIN)
     lacks: dict[str, Flags] = {}
     for name, care in CARES.items():
         # What was done when the condition was found is in time for as long as the look-back.
         long_ill = _begun(block, care) + care.window + CLEAR_DAYS <= block.as_of
-        missed = long_ill & (rng.random(size) < shares[name])
+        missed = long_ill & ((rng.random(size) < shares[name]) | (put_off & (care.window == _YEAR)))
         lacks[name] = block.has(*care.conditions) & (out_of_touch | missed)
     # HbA1c is a test of glucose: who has both diseases misses both or none.
     lacks["glucose"] = np.where(block.has("diabetes"), lacks["hba1c"], lacks["glucose"]) & block.has("psychosis")
-    # Without a doctor for the memory there was none for the opioids either.
-    lacks["opioid_review"] |= lacks["memory_review"] & block.has("chronic_pain")
     lapses = {name: _lapses(block, rng, name, lacking, shares[name]) for name, lacking in lacks.items()}
     both = block.has("diabetes") & block.has("psychosis")
     first, last = (np.where(both, *days) for days in zip(lapses["hba1c"], lapses["glucose"], strict=True))
@@ -107,7 +113,7 @@ def _with_missed_care(block: Block) -> Block:
         block,
         lacks=lacks,
         lapses=lapses,
-        newest=_newest(block, rng),
+        newest=newest,
         causes=causes,
         due=due,
         is_out_of_touch=out_of_touch,
@@ -140,7 +146,7 @@ def _lapses(block: Block, rng: np.random.Generator, name: str, lacking: Flags, s
     first, last = spells(rng, share, lacking, care.window, block.as_of, _SPELLS)
     ill = block.has(*care.conditions)
     begun = _begun(block, care)
-    for since, has_care in ((begun, begun > first), (block.first, block.first < first + care.window)):
+    for since, has_care in ((begun, begun > first), (block.people.first, block.people.first < first + care.window)):
         # Care was given when its need was found, and to newcomers who had it in time; not to whoever misses it now.
         had = has_care & ((last < NEVER) | (since + care.window + CLEAR_DAYS <= block.as_of))
         first = np.where(had, np.maximum(first, since), first)

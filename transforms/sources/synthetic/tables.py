@@ -14,6 +14,7 @@ from transforms.sources.synthetic.dirt import missing_districts, spoil
 from transforms.sources.synthetic.draws import NEVER, Days, Flags, Places, recorded
 from transforms.sources.synthetic.identity import OID_PREFIX, wrong_check
 from transforms.sources.synthetic.late import late_care
+from transforms.sources.synthetic.planning import LONGEST_LOOK_BACK
 from transforms.sources.synthetic.population import Codes
 from transforms.sources.synthetic.register import residences
 from transforms.sources.synthetic.requests import contact_requests
@@ -111,7 +112,7 @@ def _rows(block: Block) -> dict[str, Rows]:
         "contact": (_with_notes(block, contact), block.first),
         "contact_request": (contact_requests(block), block.first),
         "diagnosis": (treatment.diagnoses(block), block.people.birth),
-        "measurement": (measured.take(_in_touch(block, measured)), block.first),
+        "measurement": (measured.take(_in_touch(block, measured)), monitoring.earliest(block, LONGEST_LOOK_BACK)),
         "medication": (treatment.medicines(block), block.first),
         "vaccination": (treatment.vaccinations(block), block.people.birth),
         "service_period": (treatment.service_periods(block), block.people.first),
