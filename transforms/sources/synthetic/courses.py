@@ -31,7 +31,9 @@ from transforms.sources.synthetic.vocabulary import CAUSE, REQUEST, SPECIALTIES,
 _HIGH, _HIGH_LONG_AGO, _HIGH_FOLLOWED = 0.013, 0.05, 0.06
 """Shares of persons with diabetes whose last HbA1c is high: nothing followed, of those who have had one within the year
 and of those who have had none since, or a review did."""
-_NO_SHOWS, _NO_SHOWS_REBOOKED = 0.0034, 0.002
+_HIGH_BEFORE, CAME_BACK = 0.45, 1
+"""Share of those who have come back lately whose HbA1c was high when they stayed away; the kind of such a course."""
+_NO_SHOWS, _NO_SHOWS_REBOOKED = 0.003, 0.002
 """Shares of residents who twice within a year did not come: not booked again, or booked again."""
 _CANCELLED, _CANCELLED_REBOOKED, _NEED_ENDED = 0.012, 0.022, 0.002
 """Shares of residents whose appointment was called off by the services within two years, by what came of it."""
@@ -54,7 +56,7 @@ EMERGENCY_DAYS = 440, 700
 """Days before the as-of date between which the old have been to an emergency department."""
 _BY_APPOINTMENT = [CAUSE[name] for name in ("no_show", "cancelled_by_client", "cancelled_by_provider")]
 _NEEDS_CONTACTS = ("hba1c_high", "no_shows", "cancelled", "opioid")
-LATE_ANSWERS = 0.036
+LATE_ANSWERS = 0.0335
 """Share of residents who wait too long for a call within the year."""
 _NOT_VACCINATED, _REFUSED = 0.25, 0.03
 """Shares of persons with COPD who go without influenza vaccination in a season, and who decline it."""
@@ -84,7 +86,7 @@ def courses_of(block: Block) -> Block:
         courses[name] = _new_illness(block, rng, name, courses["opioid"])
     courses |= {name: _child_check(block, rng, name) for name in CHILD_CHECKS}
     # Where the last rounds follow a high HbA1c there is no room for an earlier lapse.
-    high = courses["hba1c_high"].state != NOTHING
+    high = (courses["hba1c_high"].state != NOTHING) & (courses["hba1c_high"].kind != CAME_BACK)
     lapses = {
         name: (np.where(high & (last < NEVER), NEVER, first).astype(np.int32), last)
         for name, (first, last) in block.lapses.items()
@@ -138,7 +140,13 @@ def _high(block: Block, rng: np.random.Generator, long_here: Flags) -> Course:
     unseen = np.where(lacks, block.missed(_HIGH_LONG_AGO), block.missed(_HIGH))
     state = _draw(rng, known, {OPEN: unseen, CLOSED: _HIGH_FOLLOWED})
     lately, earlier = whole(rng, 195, 345, block.size), whole(rng, 375, 530, block.size)
-    return _course(state, working_day(block.as_of - np.where(lacks, earlier, lately)))
+    day = np.where(lacks, earlier, lately)
+    # Others came back within half a year, more than a year after a high one.
+    begun, back = (block.as_of - days[0] for days in block.lapses["hba1c"])
+    came = known & (state == NOTHING) & (begun >= 375) & (begun <= 530) & (back >= 10) & (back <= 175)
+    came &= rng.random(block.size) < _HIGH_BEFORE
+    state[came] = CLOSED
+    return _course(state, working_day(block.as_of - np.where(came, begun, day)), came.astype(np.int32) * CAME_BACK)
 
 
 def _no_shows(block: Block, rng: np.random.Generator, long_here: Flags) -> Course:

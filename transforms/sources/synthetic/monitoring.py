@@ -6,7 +6,7 @@ import numpy as np
 
 from transforms.sources.synthetic.activity import activity
 from transforms.sources.synthetic.block import CLOSED, OPEN, Block
-from transforms.sources.synthetic.courses import MET_AGAIN
+from transforms.sources.synthetic.courses import CAME_BACK, MET_AGAIN
 from transforms.sources.synthetic.draws import NEVER, Days, Flags, Floats, Places, arrivals, choose, whole, working_day
 from transforms.sources.synthetic.planning import CARES
 from transforms.sources.synthetic.rows import Rows, joined, rows_of
@@ -98,7 +98,7 @@ def rounds_of(block: Block) -> Rounds:
     onset = np.min([block.onset[name] for name in FOLLOWED], axis=0)
     person = np.flatnonzero(onset <= block.as_of).astype(np.int32)
     high, newest = block.courses["hba1c_high"], block.newest[person]
-    lacks_hba1c, has_high = block.lacks["hba1c"][person], high.state[person] > 0
+    lacks_hba1c, has_high = block.lacks["hba1c"][person], (high.state > 0)[person] & (high.kind != CAME_BACK)[person]
     newest = np.where(has_high & ~lacks_hba1c, high.day[person], newest)
     newest = np.where(has_high & lacks_hba1c, block.as_of - (rng.random(len(person)) * 150).astype(np.int32), newest)
     every = np.array(_EVERY_DAYS, dtype=np.int32)[rng.integers(0, 2, len(person))]
@@ -171,6 +171,7 @@ def round_contacts(block: Block, rounds: Rounds) -> Rows:
         parts.append(rows_of(person[kept], day[kept], contact=CONTACT[name]))
     parts.append(rows_of(*bounds_of_lapses(block, "memory_review"), contact=CONTACT["memory_visit"]))
     followed = block.courses["hba1c_high"].of(CLOSED)
+    followed = followed[block.courses["hba1c_high"].kind[followed] != CAME_BACK]
     day = block.courses["hba1c_high"].day[followed] + whole(rng, 40, 150, len(followed))
     parts.append(rows_of(followed, working_day(day), contact=CONTACT["diabetes_review"]))
     return joined(parts)
@@ -205,7 +206,8 @@ def measurements(block: Block, rounds: Rounds) -> Rows:
 def _as_planned(block: Block, rng: np.random.Generator, rounds: Rounds, hba1c: Rows) -> Rows:
     """HbA1c: on the as-of date the latest is high where that is planned, and about as often on other dates."""
     high = block.courses["hba1c_high"]
-    hba1c = hba1c.take(hba1c.days["event_date"] < high.day[hba1c.person] - 20)
+    since = hba1c.days["event_date"] - high.day[hba1c.person]
+    hba1c = hba1c.take((since < -20) | ((high.kind == CAME_BACK)[hba1c.person] & (since > 20)))
     hba1c = hba1c.take(~block.is_silent(hba1c.person, hba1c.days["event_date"]))
     hba1c = hba1c.take(np.lexsort((hba1c.days["event_date"], hba1c.person)))
     day = hba1c.days["event_date"]
