@@ -8,7 +8,7 @@ from transforms.sources.synthetic.activity import activity
 from transforms.sources.synthetic.block import CLOSED, OPEN, Block
 from transforms.sources.synthetic.courses import CAME_BACK, MET_AGAIN
 from transforms.sources.synthetic.draws import NEVER, Days, Flags, Floats, Places, arrivals, choose, whole, working_day
-from transforms.sources.synthetic.planning import CARES
+from transforms.sources.synthetic.planning import CARES, ONCE_A_YEAR
 from transforms.sources.synthetic.rows import Rows, joined, rows_of
 from transforms.sources.synthetic.vocabulary import CONTACT, MEASUREMENT, NO_VALUE, tenths, whole_numbers
 
@@ -64,8 +64,8 @@ _SINCE_LAST_DAYS, _PLANNED_HIGH_DAYS, _NEXT_KNOWN_DAYS = 366, 560, 195
 """Days: from one HbA1c to the next where it is missing; before the as-of date in which a last HbA1c is high only where
 that is planned; before it by which the next one has come where it is not the last."""
 _EVERY_DAYS, _JITTER_DAYS = (165, 330), 10
-"""Days from round to round for one half and the other of the persons, and by how much a round is early or late. Within
-a year, so that care is missing for longer only where that is planned, or where the pandemic put rounds off."""
+"""Days from round to round for those with two and those with one a year, and by how much a round is early or late. No
+round is more than a year after the one before, so that care is missing only where that is planned or was put off."""
 _CARE_OF = {
     "hba1c": "hba1c", "blood_pressure": "blood_pressure", "ldl": "ldl", "egfr": "kidneys",
     "albumin_creatinine": "kidneys", "bmi": "weight", "smoking": "weight", "glucose": "glucose",
@@ -101,7 +101,7 @@ def rounds_of(block: Block) -> Rounds:
     lacks_hba1c, has_high = block.lacks["hba1c"][person], (high.state > 0)[person] & (high.kind != CAME_BACK)[person]
     newest = np.where(has_high & ~lacks_hba1c, high.day[person], newest)
     newest = np.where(has_high & lacks_hba1c, block.as_of - (rng.random(len(person)) * 150).astype(np.int32), newest)
-    every = np.array(_EVERY_DAYS, dtype=np.int32)[rng.integers(0, 2, len(person))]
+    every = np.array(_EVERY_DAYS, dtype=np.int32)[(rng.random(len(person)) < ONCE_A_YEAR).astype(np.int32)]
     steps = np.arange((block.as_of - block.start) // _EVERY_DAYS[0] + 1, dtype=np.int32)
     day = newest[:, None] - steps * every[:, None]
     day[:, 1:] += whole(rng, -_JITTER_DAYS, _JITTER_DAYS, day[:, 1:].size).reshape(day[:, 1:].shape)
@@ -123,8 +123,9 @@ def earliest(block: Block, window: int) -> Days:
 
 def _follows_high(block: Block, person: Places, day: Days) -> Flags:
     """Whether a day is one of those on which nothing was done about a high HbA1c, but what is planned."""
-    since = day - block.courses["hba1c_high"].day[person]
-    return (since > 0) & (since < _UNSEEN_DAYS)
+    high = block.courses["hba1c_high"]
+    since = day - high.day[person]
+    return (since > 0) & (since < _UNSEEN_DAYS) & (high.kind != CAME_BACK)[person]
 
 
 def _and_first_ones(block: Block, rounds: Rounds) -> Rounds:

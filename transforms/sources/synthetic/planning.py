@@ -1,4 +1,18 @@
-"""What is planned for a block before rows are drawn: conditions, lasting services, missed care and its cause."""
+"""What is planned for a block before rows are drawn: conditions, lasting services, missed care and its cause.
+
+Shares are planned for the as-of date, and stay about the same on every date before it: conditions begin at the age at
+which they do (`conditions`), care is missing in spells (`spells`), and courses of events begin on any day (`courses`).
+Beyond that the city grows by a percent or two a year, and three things move the shares:
+
+- The pandemic (`activity`). From March 2020 rounds of follow-up are put off; a year later HbA1c and blood pressure are
+  missing for some 6 to 10 in 100 more than before, and by the end of 2022 for as many as before. Appointments that were
+  cancelled then are counted for two years.
+- The season of the influenza vaccine: on 1 October nobody has been vaccinated.
+- Chance: who stays away and who comes back differs from month to month.
+
+On the first dates of a feed what a look-back needs is cut off, as in any extract; of measurements with a look-back of
+two years the year before the feed is there, too.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -50,7 +64,7 @@ _SPELLS = 4
 """Spells without care that are drawn for each: enough for more than five years."""
 NEWEST_WITHIN = 330
 """Days before the as-of date within which the last round of follow-up took place."""
-_ONCE_A_YEAR = 0.5
+ONCE_A_YEAR = 0.5
 """Share of persons who are followed up once a year, the others twice."""
 _LAPSED, _LAPSED_LACKS = 0.08, 0.85
 """Share of persons who have dropped out of follow-up as a whole, and of their care that is then missing."""
@@ -93,7 +107,7 @@ def _with_missed_care(block: Block) -> Block:
     shares = {name: np.where(lapsed, _LAPSED_LACKS, block.missed(_otherwise(care))) for name, care in CARES.items()}
     newest = _newest(block, rng)
     # Where the pandemic put the last round off, the one before is soon too long ago for those with one a year.
-    put_off = rng.random(size) < _ONCE_A_YEAR * (1 - activity(newest))
+    put_off = rng.random(size) < ONCE_A_YEAR * (1 - activity(newest))
     put_off &= newest < block.as_of - (_YEAR - NEWEST_WITHIN)
     lacks: dict[str, Flags] = {}
     for name, care in CARES.items():
