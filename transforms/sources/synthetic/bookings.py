@@ -9,7 +9,7 @@ from transforms.sources.synthetic.activity import activity, in_pandemic
 from transforms.sources.synthetic.block import CLOSED, EXCLUDED, OPEN, Block, Course
 from transforms.sources.synthetic.courses import QUIET_BEFORE_NO_SHOW
 from transforms.sources.synthetic.draws import NEVER, Days, Flags, Places, arrivals, choose, whole, working_day
-from transforms.sources.synthetic.monitoring import Rounds
+from transforms.sources.synthetic.rounds import Rounds
 from transforms.sources.synthetic.rows import Rows, joined, rows_of
 from transforms.sources.synthetic.vocabulary import CAUSE, CONTACT, REASON, SPECIALTIES, SPECIALTY, STATUS
 

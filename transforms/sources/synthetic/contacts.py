@@ -19,7 +19,7 @@ from transforms.sources.synthetic.draws import (
     whole,
     working_day,
 )
-from transforms.sources.synthetic.monitoring import bounds_of_lapses
+from transforms.sources.synthetic.rounds import bounds_of_lapses
 from transforms.sources.synthetic.rows import Rows, joined, rows_of
 from transforms.sources.synthetic.vocabulary import CONTACT
 

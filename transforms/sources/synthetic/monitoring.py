@@ -1,26 +1,13 @@
 """Follow-up of lasting conditions: rounds of measurements, and the contacts that go with them."""
 
-from dataclasses import dataclass, fields
-
 import numpy as np
 
-from transforms.sources.synthetic.activity import activity
 from transforms.sources.synthetic.block import CLOSED, OPEN, Block
-from transforms.sources.synthetic.courses import CAME_BACK, MET_AGAIN
+from transforms.sources.synthetic.courses import CAME_BACK
 from transforms.sources.synthetic.draws import NEVER, Days, Flags, Floats, Places, arrivals, choose, whole, working_day
-from transforms.sources.synthetic.planning import CARES, ONCE_A_YEAR
+from transforms.sources.synthetic.rounds import FOLLOWED, Rounds, bounds_of_lapses, follows_high
 from transforms.sources.synthetic.rows import Rows, joined, rows_of
 from transforms.sources.synthetic.vocabulary import CONTACT, MEASUREMENT, NO_VALUE, tenths, whole_numbers
-
-FOLLOWED = {
-    "hypertension": "nurse_visit",
-    "diabetes": "diabetes_review",
-    "arterial_disease": "doctor_visit",
-    "copd": "nurse_visit",
-    "psychosis": "mental_health_visit",
-    "dementia": "memory_visit",
-}
-"""Conditions that are followed up once or twice a year, and the contact that it takes."""
 
 ALWAYS = 1.0
 """Care is part of each round of those who need it; where it is missing is planned (`planning.CARES`)."""
@@ -55,104 +42,18 @@ _LEVELS = {"mmse": (21, 4), "haemoglobin": (138, 12), "creatinine": (78, 18), "c
 """Middle and spread of what is written without decimals."""
 HIGH_HBA1C = 75.0
 """mmol/mol from which a review is due within half a year."""
-_UNSEEN_DAYS = 215
-"""Days after a high HbA1c of which it is planned what came of it."""
 _HIGH, _HIGH_LAST = 0.08, 0.9
 """Shares of HbA1c that are high: of those after which the next one came in time, and so did a review, and of those
 after which nothing came for over a year. As often as planned for the as-of date."""
 _SINCE_LAST_DAYS, _PLANNED_HIGH_DAYS, _NEXT_KNOWN_DAYS = 366, 560, 195
 """Days: from one HbA1c to the next where it is missing; before the as-of date in which a last HbA1c is high only where
 that is planned; before it by which the next one has come where it is not the last."""
-_EVERY_DAYS, _JITTER_DAYS = (165, 330), 10
-"""Days from round to round for those with two and those with one a year, and by how much a round is early or late. No
-round is more than a year after the one before, so that care is missing only where that is planned or was put off."""
 _CARE_OF = {
     "hba1c": "hba1c", "blood_pressure": "blood_pressure", "ldl": "ldl", "egfr": "kidneys",
     "albumin_creatinine": "kidneys", "bmi": "weight", "smoking": "weight", "glucose": "glucose",
     "spirometry": "spirometry", "mmse": "memory_review",
 }  # fmt: skip
 """Care that a measurement belongs to."""
-
-
-@dataclass(frozen=True)
-class Rounds:
-    """One row per round of follow-up that was due.
-
-    `is_certain` marks those that take place whatever happens: the newest, and the one at which a condition was found.
-    `is_held` marks those that took place: the others the services put off for good.
-    """
-
-    person: Places
-    day: Days
-    is_certain: Flags
-    is_held: Flags
-
-    def take(self, places: Flags) -> "Rounds":
-        """The rounds where the flag is set."""
-        return Rounds(*(getattr(self, column.name)[places] for column in fields(self)))
-
-
-def rounds_of(block: Block) -> Rounds:
-    """Rounds backwards from the as-of date, every half year or year, of each person with a followed condition."""
-    rng = block.rng("rounds")
-    onset = np.min([block.onset[name] for name in FOLLOWED], axis=0)
-    person = np.flatnonzero(onset <= block.as_of).astype(np.int32)
-    high, newest = block.courses["hba1c_high"], block.newest[person]
-    lacks_hba1c, has_high = block.lacks["hba1c"][person], (high.state > 0)[person] & (high.kind != CAME_BACK)[person]
-    newest = np.where(has_high & ~lacks_hba1c, high.day[person], newest)
-    newest = np.where(has_high & lacks_hba1c, block.as_of - (rng.random(len(person)) * 150).astype(np.int32), newest)
-    every = np.array(_EVERY_DAYS, dtype=np.int32)[(rng.random(len(person)) < ONCE_A_YEAR).astype(np.int32)]
-    steps = np.arange((block.as_of - block.start) // _EVERY_DAYS[0] + 1, dtype=np.int32)
-    day = newest[:, None] - steps * every[:, None]
-    day[:, 1:] += whole(rng, -_JITTER_DAYS, _JITTER_DAYS, day[:, 1:].size).reshape(day[:, 1:].shape)
-    is_newest = np.broadcast_to(steps == 0, day.shape).ravel()
-    owner, day = np.repeat(person, len(steps)), day.ravel()
-    held = is_newest | (rng.random(len(day)) < activity(day))
-    within = (day >= block.first[owner]) & (day <= block.last[owner]) & (day >= onset[owner])
-    kept = within & (is_newest | ~_follows_high(block, owner, day))
-    return _and_first_ones(block, Rounds(owner, day, is_newest, held).take(kept))
-
-
-def earliest(block: Block, window: int) -> Days:
-    """First day of the measurements of each person: where the look-back is longer than a year, earlier by the rest.
-
-    Otherwise everybody's would be missing in the first of the months that are counted.
-    """
-    return np.maximum(block.people.first, block.start - max(window - 366, 0)).astype(np.int32)
-
-
-def _follows_high(block: Block, person: Places, day: Days) -> Flags:
-    """Whether a day is one of those on which nothing was done about a high HbA1c, but what is planned."""
-    high = block.courses["hba1c_high"]
-    since = day - high.day[person]
-    return (since > 0) & (since < _UNSEEN_DAYS) & (high.kind != CAME_BACK)[person]
-
-
-def _and_first_ones(block: Block, rounds: Rounds) -> Rounds:
-    """The rounds, and those at which conditions were found, or after which nobody met the person, or met again."""
-    owner, day = [rounds.person], [rounds.day]
-    for name in FOLLOWED:
-        found = (block.onset[name] >= block.first) & (block.onset[name] <= block.last)
-        owner.append(np.flatnonzero(found).astype(np.int32))
-        day.append(block.onset[name][found])
-    ill = np.min([block.onset[name] for name in FOLLOWED], axis=0)
-    for bounds in (block.silent[0], block.silent[1] + MET_AGAIN):
-        _, person = met = np.nonzero((bounds >= np.maximum(ill, block.first)) & (bounds <= block.last))
-        owner.append(person.astype(np.int32))
-        day.append(bounds[met])
-    more = np.ones(sum(len(days) for days in day[1:]), dtype=np.bool_)
-    certain, held = (np.concatenate([flags, more]) for flags in (rounds.is_certain, rounds.is_held))
-    return Rounds(np.concatenate(owner), np.concatenate(day), certain, held)
-
-
-def bounds_of_lapses(block: Block, care: str) -> tuple[Places, Days]:
-    """Who was given the care last before it was missing, or first after it, and when."""
-    day = np.concatenate([*block.lapses[care]], axis=None)
-    person = np.tile(np.arange(block.size, dtype=np.int32), len(day) // max(block.size, 1))
-    begun = np.min([block.onset[name] for name in CARES[care].conditions], axis=0)
-    first = earliest(block, CARES[care].window)
-    kept = (day > begun[person]) & (day >= first[person]) & (day <= block.last[person])
-    return person[kept], day[kept]
 
 
 def round_contacts(block: Block, rounds: Rounds) -> Rows:
@@ -163,16 +64,17 @@ def round_contacts(block: Block, rounds: Rounds) -> Rows:
         kind[block.has(name)] = CONTACT[contact]
     visits = rows_of(rounds.person, working_day(rounds.day), contact=kind[rounds.person])
     diabetes, parts = _has_by(block, "diabetes", rounds), [visits]
+    came_back = block.courses["hba1c_high"].kind == CAME_BACK
     for name, care, share in (("foot_check", "feet", ALWAYS), ("eye_screening", "eyes", 0.8)):
         chosen = diabetes & (rounds.is_certain | (rng.random(len(rounds.day)) < share))
         chosen &= ~block.is_lapsed(care, rounds.person, rounds.day)
         parts.append(rows_of(rounds.person[chosen], rounds.day[chosen], contact=CONTACT[name]))
         person, day = bounds_of_lapses(block, care)
-        kept = ~_follows_high(block, person, day)
+        kept = came_back[person] | ~follows_high(block, person, day)
         parts.append(rows_of(person[kept], day[kept], contact=CONTACT[name]))
     parts.append(rows_of(*bounds_of_lapses(block, "memory_review"), contact=CONTACT["memory_visit"]))
     followed = block.courses["hba1c_high"].of(CLOSED)
-    followed = followed[block.courses["hba1c_high"].kind[followed] != CAME_BACK]
+    followed = followed[~came_back[followed]]
     day = block.courses["hba1c_high"].day[followed] + whole(rng, 40, 150, len(followed))
     parts.append(rows_of(followed, working_day(day), contact=CONTACT["diabetes_review"]))
     return joined(parts)
