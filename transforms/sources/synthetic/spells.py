@@ -39,7 +39,7 @@ def spells(
         begin = end - window - _long(rng, missing)
         now = is_missing & (spell == 0)
         begin = np.where(now, as_of - window - CLEAR_DAYS - _long(rng, missing), begin)
-        first[spell], last[spell] = begin, np.where(now, NEVER, end)
+        first[spell], last[spell] = np.floor(begin), np.where(now, NEVER, np.floor(end))
         # What was given on the first day was in time for a look-back, which is the certain part of that care.
         end = begin - _long(rng, longer)
     return first, last
