@@ -100,7 +100,7 @@ def show(record_property: Show, title: str, table: pl.DataFrame) -> None:
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
-    return compare(tmp_path_factory.mktemp("clean"), SyntheticSource(30_000, 3, AS_OF, 11, dirt=False))
+    return compare(tmp_path_factory.mktemp("clean"), SyntheticSource(30_000, 3, AS_OF, 12, dirt=False))
 
 
 def test_clean_data_show_every_planted_gap_and_no_other(clean: Comparison, record_property: Show) -> None:

@@ -37,9 +37,9 @@ class Block:
     """Some persons and what is planned for them; one entry per person in every array.
 
     `onset` holds first days by condition, `periods` first and last days by lasting service and by restriction, `lacks`
-    who misses which care now, `lapses` from when until when it was missing (for those who lack it, until after the
-    as-of date), `silent` from when until when no professional
-    met the person, `newest` the day of the last round of follow-up, `causes` why it is missing, as places in
+    who misses which care now, `lapses` from when until when none was given, `silent` from when until when no
+    professional met the person (the latest spell first, of those whom it has not left until after the as-of date; one
+    row per spell in these), `newest` the day of the last round of follow-up, `causes` why it is missing, as places in
     `vocabulary.CAUSES`, `due` when it should have been given, and `courses` what is planned event by event. Rows are
     drawn from `start` to `as_of`; `is_dirty` says whether with faults.
     """
@@ -61,7 +61,7 @@ class Block:
     newest: Days = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
     due: Days = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
     silent: tuple[Days, Days] = field(
-        default_factory=lambda: (np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int32))
+        default_factory=lambda: (np.zeros((0, 0), dtype=np.int32), np.zeros((0, 0), dtype=np.int32))
     )
     is_out_of_touch: Flags = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
     had_emergency: Flags = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
@@ -104,9 +104,11 @@ class Block:
 
     def is_lapsed(self, care: str, person: Places, day: Days) -> Flags:
         """Whether care on that day falls into what the person is to miss, or once missed."""
-        first, last = self.lapses[care]
-        lapsed: Flags = (day > first[person]) & (day < last[person])
-        return lapsed
+        return _within(self.lapses[care], person, day)
+
+    def is_silent(self, person: Places, day: Days) -> Flags:
+        """Whether no professional met the person on that day, nor about then."""
+        return _within(self.silent, person, day)
 
     def is_in(self, period: str) -> Flags:
         """Whose period includes the as-of date."""
@@ -136,3 +138,11 @@ class Block:
     def missed(self, share: float, effect: float = 1.0) -> Floats:
         """Each person's chance to miss care that `share` miss where deprivation and strain are average."""
         return np.minimum(share * np.exp(effect * (DEPRIVATION_EFFECT * self.deprivation + self.strain)), 0.9)
+
+
+def _within(spells: tuple[Days, Days], person: Places, day: Days) -> Flags:
+    """Whether the day lies within one of the person's spells; their first and last days do not."""
+    found = np.zeros(len(person), dtype=np.bool_)
+    for first, last in zip(*spells, strict=True):
+        found |= (day > first[person]) & (day < last[person])
+    return found

@@ -9,14 +9,14 @@ from transforms.sources.synthetic.activity import activity, in_pandemic
 from transforms.sources.synthetic.block import CLOSED, EXCLUDED, OPEN, Block, Course
 from transforms.sources.synthetic.courses import QUIET_BEFORE_NO_SHOW
 from transforms.sources.synthetic.draws import NEVER, Days, Flags, Places, arrivals, choose, whole, working_day
-from transforms.sources.synthetic.monitoring import Rounds
+from transforms.sources.synthetic.rounds import Rounds
 from transforms.sources.synthetic.rows import Rows, joined, rows_of
 from transforms.sources.synthetic.vocabulary import CAUSE, CONTACT, REASON, SPECIALTIES, SPECIALTY, STATUS
 
 BOOKED_AHEAD_DAYS = 120
 _NO_SHOW, _CANCELLED_BY_CLIENT, _CANCELLED_BY_PROVIDER, _PROVIDER_IN_PANDEMIC = 0.035, 0.07, 0.03, 0.5
 """Shares of appointments; the last is what a stop of all activity would add to the one before."""
-_NOT_BOOKED_AGAIN, _HABIT = 0.33, 1.0
+_NOT_BOOKED_AGAIN, _HABIT = 0.36, 1.0
 _CLIENT_REASONS = {"illness": 4.0, "client_request": 4, "need_ended": 2, "other": 1}
 _PROVIDER_REASONS = {"capacity": 6.0, "illness": 2, "other": 1}
 _PLANNED_CANCELLATIONS = (760, 85)

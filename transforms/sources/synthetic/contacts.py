@@ -6,9 +6,20 @@ import numpy as np
 
 from transforms.sources.synthetic.activity import HIGHEST, activity
 from transforms.sources.synthetic.block import CLOSED, OPEN, Block
-from transforms.sources.synthetic.courses import CHILD_CHECKS, FOLLOW_UP_DUE
-from transforms.sources.synthetic.draws import Days, Flags, Places, arrivals, choose, spaced, whole, working_day
-from transforms.sources.synthetic.planning import CARES
+from transforms.sources.synthetic.courses import CHILD_CHECKS, EMERGENCY_DAYS, FOLLOW_UP_DUE
+from transforms.sources.synthetic.draws import (
+    NEVER,
+    Days,
+    Flags,
+    Places,
+    arrivals,
+    between,
+    choose,
+    spaced,
+    whole,
+    working_day,
+)
+from transforms.sources.synthetic.rounds import bounds_of_lapses
 from transforms.sources.synthetic.rows import Rows, joined, rows_of
 from transforms.sources.synthetic.vocabulary import CONTACT
 
@@ -33,6 +44,8 @@ _BY_PHONE = 0.35
 """Share of meetings put off in the pandemic that are held by phone."""
 _CHILD_CLINIC_BASICS = (14, 42, 61, 182, 243, 365, 730, 1095)
 """Ages in days of the child clinic's ordinary visits."""
+_REVIEWED_EVERY = 120
+"""Days from one review of opioids to the next."""
 _EMERGENCIES_PLANNED_DAYS = 760
 """Days before the as-of date in which the old go to an emergency department only where that is planned."""
 
@@ -71,17 +84,30 @@ def follow_up_contacts(block: Block) -> Rows:
             parts.append(_contacts(rng, person, day, contacts))
     seeing, day = arrivals(rng, np.where(block.has("substance_use"), 0.6, 0.0), block.first, block.last)
     parts.append(_contacts(rng, seeing, day, {"substance_visit": 3, "substance_social": 1}))
-    on_opioids = block.courses["opioid"].state > 0
-    for has, contacts, yearly, certain in (
-        (block.has("dementia"), {"memory_visit": 2, "memory_doctor": 1}, 1.0, None),
-        (on_opioids, {"medication_review": 3, "medication_review_phone": 1}, 2.6, 165),
-    ):
-        person, day = arrivals(rng, np.where(has, yearly, 0.0), block.first, block.last)
-        parts.append(_contacts(rng, person, day, contacts))
-        person = _where(has)
-        newest = block.newest[person] if certain is None else _lately(block, rng, person, certain)
-        parts.append(_contacts(rng, person, newest, contacts))
-    return joined(parts)
+    person, day = arrivals(rng, np.where(block.has("dementia"), 1.0, 0.0), block.first, block.last)
+    ill = _where(block.has("dementia"))
+    person, day = np.concatenate([person, ill]), np.concatenate([day, block.newest[ill]])
+    parts.append(_contacts(rng, person, day, {"memory_visit": 2, "memory_doctor": 1}))
+    return joined([*parts, _opioid_reviews(block, rng)])
+
+
+def _opioid_reviews(block: Block, rng: np.random.Generator) -> Rows:
+    """Reviews of those who are on opioids: every few months, at both ends of a lapse, and lately."""
+    opioid = block.courses["opioid"]
+    on_opioids = _where(opioid.state > 0)
+    place, day = spaced(rng, np.maximum(opioid.day, block.first)[on_opioids], block.last[on_opioids], _REVIEWED_EVERY)
+    owner, bound = bounds_of_lapses(block, "opioid_review")
+    treated = bound >= opioid.day[owner]
+    parts = [
+        (on_opioids[place], day),
+        (owner[treated], bound[treated]),
+        (on_opioids, _lately(block, rng, on_opioids, 165)),
+    ]
+    person, days = (np.concatenate(part) for part in zip(*parts, strict=True))
+    reviews = _contacts(rng, person, days, {"medication_review": 3, "medication_review_phone": 1})
+    # A doctor who meets somebody with dementia reviews the memory, too: what is missing there stays so.
+    by_phone = np.where(block.has("dementia")[person], CONTACT["medication_review_phone"], reviews.words["contact"])
+    return reviews.with_words(contact=by_phone.astype(np.int32))
 
 
 def old_age_contacts(block: Block) -> Rows:
@@ -89,10 +115,14 @@ def old_age_contacts(block: Block) -> Rows:
     rng = block.rng("old age")
     old = _where(block.age >= 74)
     hurt = _where(block.had_emergency)
-    day = block.as_of - whole(rng, 440, 700, len(hurt))
+    latest, earliest = (np.full(len(hurt), block.as_of - days, np.int32) for days in EMERGENCY_DAYS)
+    day = between(rng, earliest, np.minimum(latest, block.silent[0][0][hurt]))
+    bounds = np.concatenate([*block.silent], axis=None)
+    met = np.tile(np.arange(block.size, dtype=np.int32), len(bounds) // max(block.size, 1))[bounds < NEVER]
     return joined(
         [
             _contacts(rng, old, block.newest[old], {"nurse_phone": 1}),
+            _contacts(rng, met, bounds[bounds < NEVER], {"nurse_phone": 1}),
             rows_of(hurt, day, contact=CONTACT["emergency"]),
         ]
     )
@@ -124,8 +154,7 @@ def as_planned(block: Block, rows: Rows) -> Rows:
         begins = course.day[person]
         dropped |= (course.state[person] == OPEN) & (day >= begins) & (day <= begins + days)
     dropped |= _MEETS_MEMORY[kind] & block.has("dementia")[person] & block.is_lapsed("memory_review", person, day)
-    unseen = block.lacks["opioid_review"][person] & (day > block.as_of - CARES["opioid_review"].days)
-    dropped |= unseen & _REVIEWS[kind]
+    dropped |= _REVIEWS[kind] & block.is_lapsed("opioid_review", person, day)
     at_clinic = _AT_CHILD_CLINIC[kind]
     for name, (low, high) in CHILD_CHECKS.items():
         age = day - block.people.birth[person]

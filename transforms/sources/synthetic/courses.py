@@ -17,6 +17,7 @@ from transforms.sources.synthetic.draws import (
     Flags,
     Floats,
     Places,
+    between,
     choose,
     date_of,
     day_of,
@@ -24,13 +25,17 @@ from transforms.sources.synthetic.draws import (
     whole,
     working_day,
 )
-from transforms.sources.synthetic.vocabulary import REQUEST, SPECIALTIES, SPECIALTY
+from transforms.sources.synthetic.spells import spells
+from transforms.sources.synthetic.vocabulary import CAUSE, REQUEST, SPECIALTIES, SPECIALTY
 
-_HIGH, _HIGH_FOLLOWED = 0.03, 0.05
-"""Shares of persons with diabetes whose last HbA1c is high: nothing followed, or a review did."""
-_NO_SHOWS, _NO_SHOWS_REBOOKED = 0.004, 0.005
+_HIGH, _HIGH_LONG_AGO, _HIGH_FOLLOWED = 0.013, 0.05, 0.06
+"""Shares of persons with diabetes whose last HbA1c is high: nothing followed, of those who have had one within the year
+and of those who have had none since, or a review did."""
+_HIGH_BEFORE, CAME_BACK = 0.45, 1
+"""Share of those who have come back lately whose HbA1c was high when they stayed away; the kind of such a course."""
+_NO_SHOWS, _NO_SHOWS_REBOOKED = 0.003, 0.002
 """Shares of residents who twice within a year did not come: not booked again, or booked again."""
-_CANCELLED, _CANCELLED_REBOOKED, _NEED_ENDED = 0.01, 0.022, 0.002
+_CANCELLED, _CANCELLED_REBOOKED, _NEED_ENDED = 0.012, 0.022, 0.002
 """Shares of residents whose appointment was called off by the services within two years, by what came of it."""
 FOLLOWED_CONDITIONS = ("hypertension", "diabetes", "arterial_disease", "copd", "psychosis", "dementia")
 """Conditions that are followed up once or twice a year."""
@@ -42,12 +47,16 @@ _MMR_MISSED, _MMR_DAYS = 0.055, (368, 500)
 """Share of children without the first dose of MMR, and the age in days at which the others get it."""
 _NO_FOLLOW_UP = {"depression": 0.28, "substance_use": 0.38}
 NEW_ILLNESS = tuple(_NO_FOLLOW_UP)
-FOLLOW_UP_DUE = {"depression": 70, "substance_use": 100}
+FOLLOW_UP_DUE = {"depression": 60, "substance_use": 35}
 """Days from a new illness after which follow-up that has not taken place is missing, whichever limit is used."""
-SILENT_DAYS, _SILENT_LONGER, _SILENT_SHARE = 430, 250, 0.12
-"""Days without a contact at least, and beyond that on average; share of the old of whom nothing else is planned."""
+_SILENT_WINDOW, _SILENT_SHARE, MET_AGAIN = 366, 0.15, 7
+"""The look-back in days; share of the old whom nobody has met, of those of whom nothing else is planned; days until a
+round after that."""
+EMERGENCY_DAYS = 440, 700
+"""Days before the as-of date between which the old have been to an emergency department."""
+_BY_APPOINTMENT = [CAUSE[name] for name in ("no_show", "cancelled_by_client", "cancelled_by_provider")]
 _NEEDS_CONTACTS = ("hba1c_high", "no_shows", "cancelled", "opioid")
-LATE_ANSWERS = 0.036
+LATE_ANSWERS = 0.0335
 """Share of residents who wait too long for a call within the year."""
 _NOT_VACCINATED, _REFUSED = 0.25, 0.03
 """Shares of persons with COPD who go without influenza vaccination in a season, and who decline it."""
@@ -77,29 +86,34 @@ def courses_of(block: Block) -> Block:
         courses[name] = _new_illness(block, rng, name, courses["opioid"])
     courses |= {name: _child_check(block, rng, name) for name in CHILD_CHECKS}
     # Where the last rounds follow a high HbA1c there is no room for an earlier lapse.
-    high = courses["hba1c_high"].state != NOTHING
+    high = (courses["hba1c_high"].state != NOTHING) & (courses["hba1c_high"].kind != CAME_BACK)
     lapses = {
         name: (np.where(high & (last < NEVER), NEVER, first).astype(np.int32), last)
         for name, (first, last) in block.lapses.items()
     }
-    return replace(block, courses=courses, lapses=lapses, silent=_silent(block, rng, courses))
+    silent = _silent(block, rng, courses)
+    # A round may be held some days early, on a working day.
+    met_again = np.where(silent[1] < NEVER, silent[1] + MET_AGAIN, -NEVER).max(axis=0)
+    late = np.maximum(between(rng, met_again, np.full(block.size, block.as_of, np.int32)), block.newest)
+    newest = np.where(met_again > block.newest, late, block.newest).astype(np.int32)
+    return replace(block, courses=courses, lapses=lapses, silent=silent, newest=newest)
 
 
 def _silent(block: Block, rng: np.random.Generator, courses: Mapping[str, Course]) -> tuple[Days, Days]:
-    """From when until when no professional met the old: now, or once within the years where nothing else is planned."""
-    longer = SILENT_DAYS + rng.exponential(_SILENT_LONGER, block.size).astype(np.int32)
-    span = block.as_of - block.start
-    had = (block.age >= 75) & ~block.had_emergency & ~np.any(list(block.lacks.values()), axis=0)
-    had &= ~block.has(*NEW_ILLNESS) & (block.periods["home_care"][0] == NEVER)
-    had &= np.all([course.state == NOTHING for name, course in courses.items() if name in _NEEDS_CONTACTS], axis=0)
-    had &= rng.random(block.size) < np.minimum(block.missed(_SILENT_SHARE) * span / (_SILENT_LONGER + 200), 0.9)
-    # A round may be held some days early, on a working day.
-    back = np.minimum(block.as_of - (rng.random(block.size) * span).astype(np.int32), block.newest - 7)
-    now = block.is_out_of_touch
-    first = np.where(
-        now, block.as_of - np.where(block.had_emergency, SILENT_DAYS, longer), np.where(had, back - longer, NEVER)
+    """Spells in which no professional met the old: now, and earlier where nothing else is planned."""
+    first, last = spells(
+        rng, block.missed(_SILENT_SHARE), block.is_out_of_touch, _SILENT_WINDOW, block.as_of - 2 * MET_AGAIN, 2
     )
-    return first.astype(np.int32), np.where(now, NEVER, back).astype(np.int32)
+    had = (block.age >= 75) & ~block.had_emergency & (block.periods["home_care"][0] == NEVER)
+    had &= ~np.isin(block.causes, _BY_APPOINTMENT) | ~np.any(list(block.lacks.values()), axis=0)
+    had &= ~block.has(*NEW_ILLNESS)
+    had &= np.all([course.state == NOTHING for name, course in courses.items() if name in _NEEDS_CONTACTS], axis=0)
+    now = block.is_out_of_touch & (last == NEVER)
+    # Nobody met them since the emergency, which was within two years.
+    after = block.as_of - whole(rng, _SILENT_WINDOW + 2 * MET_AGAIN, EMERGENCY_DAYS[1] - 40, block.size)
+    first = np.where(now & block.had_emergency, np.maximum(first, after), first)
+    kept = now | (had & (last < NEVER))
+    return np.where(kept, first, NEVER).astype(np.int32), np.where(kept, last, NEVER).astype(np.int32)
 
 
 def _draw(rng: np.random.Generator, who: Flags, shares: Mapping[int, Floats | float]) -> Places:
@@ -122,10 +136,17 @@ def _high(block: Block, rng: np.random.Generator, long_here: Flags) -> Course:
     known = long_here & block.has("diabetes") & ~block.is_out_of_touch
     for name in FOLLOWED_CONDITIONS:  # a new illness would bring a visit of its own
         known &= (block.onset[name] < block.as_of - 800) | (block.onset[name] == NEVER)
-    state = _draw(rng, known, {OPEN: block.missed(_HIGH), CLOSED: _HIGH_FOLLOWED})
-    lately = block.as_of - whole(rng, 215, 320, block.size)
-    earlier = block.as_of - whole(rng, 425, 510, block.size)
-    return _course(state, working_day(np.where(block.lacks["hba1c"], earlier, lately)))
+    lacks = block.lacks["hba1c"]
+    unseen = np.where(lacks, block.missed(_HIGH_LONG_AGO), block.missed(_HIGH))
+    state = _draw(rng, known, {OPEN: unseen, CLOSED: _HIGH_FOLLOWED})
+    lately, earlier = whole(rng, 195, 345, block.size), whole(rng, 375, 530, block.size)
+    day = np.where(lacks, earlier, lately)
+    # Others came back within half a year, more than a year after a high one.
+    begun, back = (block.as_of - days[0] for days in block.lapses["hba1c"])
+    came = known & (state == NOTHING) & (begun >= 375) & (begun <= 530) & (back >= 10) & (back <= 175)
+    came &= rng.random(block.size) < _HIGH_BEFORE
+    state[came] = CLOSED
+    return _course(state, working_day(block.as_of - np.where(came, begun, day)), came.astype(np.int32) * CAME_BACK)
 
 
 def _no_shows(block: Block, rng: np.random.Generator, long_here: Flags) -> Course:

@@ -1,37 +1,27 @@
 """Follow-up of lasting conditions: rounds of measurements, and the contacts that go with them."""
 
-from dataclasses import dataclass, fields
-
 import numpy as np
 
-from transforms.sources.synthetic.activity import activity
 from transforms.sources.synthetic.block import CLOSED, OPEN, Block
+from transforms.sources.synthetic.courses import CAME_BACK
 from transforms.sources.synthetic.draws import NEVER, Days, Flags, Floats, Places, arrivals, choose, whole, working_day
-from transforms.sources.synthetic.planning import CARES
+from transforms.sources.synthetic.rounds import FOLLOWED, Rounds, bounds_of_lapses, follows_high
 from transforms.sources.synthetic.rows import Rows, joined, rows_of
 from transforms.sources.synthetic.vocabulary import CONTACT, MEASUREMENT, NO_VALUE, tenths, whole_numbers
 
-FOLLOWED = {
-    "hypertension": "nurse_visit",
-    "diabetes": "diabetes_review",
-    "arterial_disease": "doctor_visit",
-    "copd": "nurse_visit",
-    "psychosis": "mental_health_visit",
-    "dementia": "memory_visit",
-}
-"""Conditions that are followed up once or twice a year, and the contact that it takes."""
-
+ALWAYS = 1.0
+"""Care is part of each round of those who need it; where it is missing is planned (`planning.CARES`)."""
 NEEDS: dict[str, dict[str, float]] = {
-    "hba1c": {"diabetes": 0.97, "psychosis": 0.25},
-    "blood_pressure": {"hypertension": 0.95, "diabetes": 0.95, "arterial_disease": 0.75, "psychosis": 0.9},
-    "ldl": {"arterial_disease": 0.92, "diabetes": 0.9, "hypertension": 0.35, "psychosis": 0.9},
-    "egfr": {"diabetes": 0.92, "hypertension": 0.45, "arterial_disease": 0.4},
-    "albumin_creatinine": {"diabetes": 0.92},
-    "glucose": {"psychosis": 0.92, "hypertension": 0.3, "diabetes": 0.15},
+    "hba1c": {"diabetes": ALWAYS, "psychosis": 0.25},
+    "blood_pressure": {"hypertension": ALWAYS, "diabetes": ALWAYS, "psychosis": ALWAYS, "arterial_disease": 0.75},
+    "ldl": {"arterial_disease": ALWAYS, "diabetes": ALWAYS, "psychosis": ALWAYS, "hypertension": 0.35},
+    "egfr": {"diabetes": ALWAYS, "hypertension": 0.45, "arterial_disease": 0.4},
+    "albumin_creatinine": {"diabetes": ALWAYS},
+    "glucose": {"psychosis": ALWAYS, "hypertension": 0.3, "diabetes": 0.15},
     "creatinine": {"diabetes": 0.5, "hypertension": 0.4, "arterial_disease": 0.4},
-    "bmi": {"psychosis": 0.92, "diabetes": 0.85, "hypertension": 0.3},
+    "bmi": {"diabetes": ALWAYS, "psychosis": ALWAYS, "hypertension": 0.3},
     "smoking": {"diabetes": 0.4, "copd": 0.6, "arterial_disease": 0.3, "psychosis": 0.3},
-    "spirometry": {"copd": 0.85},
+    "spirometry": {"copd": ALWAYS},
     "mmse": {"dementia": 0.6},
     "haemoglobin": {"arterial_disease": 0.4, "dementia": 0.3, "diabetes": 0.3, "hypertension": 0.25},
     "potassium": {"hypertension": 0.4, "diabetes": 0.4, "arterial_disease": 0.4},
@@ -50,57 +40,20 @@ _SCREENED = {
 """What is measured of persons at random, and in which share."""
 _LEVELS = {"mmse": (21, 4), "haemoglobin": (138, 12), "creatinine": (78, 18), "crp": (12, 9)}
 """Middle and spread of what is written without decimals."""
-HIGH_HBA1C, _CHECKED_AGAIN = 75.0, 0.7
-"""mmol/mol from which another is due within half a year, and the share in which it is taken."""
-_PLANNED_HIGH_DAYS = 620
-"""Days before the as-of date in which HbA1c is high only where that is planned."""
+HIGH_HBA1C = 75.0
+"""mmol/mol from which a review is due within half a year."""
+_HIGH, _HIGH_LAST = 0.08, 0.9
+"""Shares of HbA1c that are high: of those after which the next one came in time, and so did a review, and of those
+after which nothing came for over a year. As often as planned for the as-of date."""
+_SINCE_LAST_DAYS, _PLANNED_HIGH_DAYS, _NEXT_KNOWN_DAYS = 366, 560, 195
+"""Days: from one HbA1c to the next where it is missing; before the as-of date in which a last HbA1c is high only where
+that is planned; before it by which the next one has come where it is not the last."""
 _CARE_OF = {
     "hba1c": "hba1c", "blood_pressure": "blood_pressure", "ldl": "ldl", "egfr": "kidneys",
     "albumin_creatinine": "kidneys", "bmi": "weight", "smoking": "weight", "glucose": "glucose",
     "spirometry": "spirometry", "mmse": "memory_review",
 }  # fmt: skip
 """Care that a measurement belongs to."""
-_UNCERTAIN = ("mmse",)
-"""Measurements that do not come for certain: something else may close the gap."""
-
-
-@dataclass(frozen=True)
-class Rounds:
-    """One row per round of follow-up that was due.
-
-    `is_certain` marks the one that closes what is not missed, `is_held` those that took place: the others the services
-    put off for good.
-    """
-
-    person: Places
-    day: Days
-    is_certain: Flags
-    is_held: Flags
-
-    def take(self, places: Flags) -> "Rounds":
-        """The rounds where the flag is set."""
-        return Rounds(*(getattr(self, column.name)[places] for column in fields(self)))
-
-
-def rounds_of(block: Block) -> Rounds:
-    """Rounds backwards from the as-of date, every half year or year, of each person with a followed condition."""
-    rng = block.rng("rounds")
-    onset = np.min([block.onset[name] for name in FOLLOWED], axis=0)
-    person = np.flatnonzero(onset <= block.as_of).astype(np.int32)
-    high, newest = block.courses["hba1c_high"], block.newest[person]
-    lacks_hba1c, has_high = block.lacks["hba1c"][person], high.state[person] > 0
-    newest = np.where(has_high & ~lacks_hba1c, high.day[person], newest)
-    newest = np.where(has_high & lacks_hba1c, block.as_of - (rng.random(len(person)) * 190).astype(np.int32), newest)
-    every = np.where(rng.random(len(person)) < 0.5, 182, 365).astype(np.int32)
-    steps = np.arange((block.as_of - block.start) // 182 + 1, dtype=np.int32)
-    day = newest[:, None] - steps * every[:, None]
-    day[:, 1:] += whole(rng, -35, 35, day[:, 1:].size).reshape(day[:, 1:].shape)
-    is_certain = np.broadcast_to(steps == 0, day.shape).ravel()
-    owner, day = np.repeat(person, len(steps)), day.ravel()
-    held = is_certain | (rng.random(len(day)) < activity(day))
-    within = (day >= block.first[owner]) & (day <= block.last[owner]) & (day >= onset[owner])
-    after_high = (high.state[owner] > 0) & (day > high.day[owner]) & (day < high.day[owner] + 215) & ~is_certain
-    return Rounds(owner, day, is_certain, held).take(within & ~after_high)
 
 
 def round_contacts(block: Block, rounds: Rounds) -> Rows:
@@ -111,11 +64,17 @@ def round_contacts(block: Block, rounds: Rounds) -> Rows:
         kind[block.has(name)] = CONTACT[contact]
     visits = rows_of(rounds.person, working_day(rounds.day), contact=kind[rounds.person])
     diabetes, parts = _has_by(block, "diabetes", rounds), [visits]
-    for name, care, share in (("foot_check", "feet", 0.85), ("eye_screening", "eyes", 0.6)):
+    came_back = block.courses["hba1c_high"].kind == CAME_BACK
+    for name, care, share in (("foot_check", "feet", ALWAYS), ("eye_screening", "eyes", 0.8)):
         chosen = diabetes & (rounds.is_certain | (rng.random(len(rounds.day)) < share))
         chosen &= ~block.is_lapsed(care, rounds.person, rounds.day)
         parts.append(rows_of(rounds.person[chosen], rounds.day[chosen], contact=CONTACT[name]))
+        person, day = bounds_of_lapses(block, care)
+        kept = came_back[person] | ~follows_high(block, person, day)
+        parts.append(rows_of(person[kept], day[kept], contact=CONTACT[name]))
+    parts.append(rows_of(*bounds_of_lapses(block, "memory_review"), contact=CONTACT["memory_visit"]))
     followed = block.courses["hba1c_high"].of(CLOSED)
+    followed = followed[~came_back[followed]]
     day = block.courses["hba1c_high"].day[followed] + whole(rng, 40, 150, len(followed))
     parts.append(rows_of(followed, working_day(day), contact=CONTACT["diabetes_review"]))
     return joined(parts)
@@ -130,13 +89,15 @@ def measurements(block: Block, rounds: Rounds) -> Rows:
         chance = np.zeros(len(rounds.day))
         for condition, share in needs.items():
             chance = np.maximum(chance, share * _has_by(block, condition, rounds))
-        if measure in _CARE_OF and measure not in _UNCERTAIN:
-            conditions = CARES[_CARE_OF[measure]].conditions
-            chance[rounds.is_certain & block.has(*conditions)[rounds.person]] = 1.0
         chosen = rng.random(len(rounds.day)) < chance
-        parts += _measured(block, rng, measure, rounds.person[chosen], rounds.day[chosen], level)
+        person, day = rounds.person[chosen], rounds.day[chosen]
+        if ALWAYS in needs.values():
+            person, day = map(
+                np.concatenate, zip((person, day), bounds_of_lapses(block, _CARE_OF[measure]), strict=True)
+            )
+        parts += _measured(block, rng, measure, person, day, level)
         if measure == "hba1c":
-            parts = [_as_planned(block, rng, joined([*parts, *_checked_again(block, rng, joined(parts), level)]))]
+            parts = [_as_planned(block, rng, rounds, joined(parts))]
     rate = np.where(block.age >= 18, 0.75, 0.12) * np.exp(0.1 * (block.age > 60))
     person, day = arrivals(rng, rate, block.first, block.last)
     for measure, share in _SCREENED.items():
@@ -145,29 +106,39 @@ def measurements(block: Block, rounds: Rounds) -> Rows:
     return joined(parts)
 
 
-def _as_planned(block: Block, rng: np.random.Generator, hba1c: Rows) -> Rows:
-    """HbA1c of the last year and a half: high where that is planned, and then nothing after it."""
-    high, kind = block.courses["hba1c_high"], hba1c.words["measurement"]
-    lately = hba1c.days["event_date"] > block.as_of - _PLANNED_HIGH_DAYS
-    below = whole_numbers(np.array([HIGH_HBA1C - 1]))[0]
-    value = np.where(lately, np.minimum(hba1c.words["value"], below), hba1c.words["value"])
-    kept = hba1c.days["event_date"] < high.day[hba1c.person] - 20
+def _as_planned(block: Block, rng: np.random.Generator, rounds: Rounds, hba1c: Rows) -> Rows:
+    """HbA1c: on the as-of date the latest is high where that is planned, and about as often on other dates."""
+    high = block.courses["hba1c_high"]
+    since = hba1c.days["event_date"] - high.day[hba1c.person]
+    hba1c = hba1c.take((since < -20) | ((high.kind == CAME_BACK)[hba1c.person] & (since > 20)))
+    hba1c = hba1c.take(~block.is_silent(hba1c.person, hba1c.days["event_date"]))
+    hba1c = hba1c.take(np.lexsort((hba1c.days["event_date"], hba1c.person)))
+    day = hba1c.days["event_date"]
+    following = np.append(np.where(hba1c.person[1:] == hba1c.person[:-1], day[1:], NEVER), np.int32(NEVER))[: len(day)]
+    alone = following > day
+    hba1c, day, following = hba1c.take(alone), day[alone], following[alone]
+    is_last = following - day > _SINCE_LAST_DAYS
+    told = (day < block.as_of - _PLANNED_HIGH_DAYS) | (following < block.as_of - _NEXT_KNOWN_DAYS)
+    share = np.where(is_last, _HIGH_LAST * ~_followed(rounds, hba1c.person, day), _HIGH)
+    is_high = told & (block.onset["diabetes"][hba1c.person] <= day) & (rng.random(len(day)) < share)
+    value = np.minimum(hba1c.words["value"], whole_numbers(np.array([HIGH_HBA1C - 1]))[0])
+    value = np.where(is_high, _high_values(rng, len(day)), value)
     person = high.of(OPEN, CLOSED)
-    values = whole_numbers(rng.integers(int(HIGH_HBA1C), 115, len(person)).astype(np.float64))
     word = choose(rng, {MEASUREMENT["hba1c"]: 0.7, MEASUREMENT["hba1c_local"]: 0.3}, len(person))
-    return joined(
-        [
-            hba1c.with_words(measurement=kind, value=value.astype(np.int32)).take(kept),
-            rows_of(person, high.day[person], measurement=word, value=values),
-        ]
-    )
+    planned = rows_of(person, high.day[person], measurement=word, value=_high_values(rng, len(person)))
+    return joined([hba1c.with_words(value=value.astype(np.int32)), planned])
 
 
-def _checked_again(block: Block, rng: np.random.Generator, hba1c: Rows, level: Floats) -> list[Rows]:
-    high = hba1c.words["value"] >= whole_numbers(np.array([HIGH_HBA1C]))[0]
-    person, day = hba1c.person[high], hba1c.days["event_date"][high] + whole(rng, 60, 150, int(high.sum()))
-    chosen = (day <= block.last[person]) & (rng.random(len(day)) < _CHECKED_AGAIN)
-    return _measured(block, rng, "hba1c", person[chosen], day[chosen], level)
+def _high_values(rng: np.random.Generator, size: int) -> Places:
+    return whole_numbers(rng.integers(int(HIGH_HBA1C), 115, size).astype(np.float64))
+
+
+def _followed(rounds: Rounds, person: Places, day: Days) -> Flags:
+    """Whether a round took place within half a year after each day."""
+    at = np.sort(rounds.person.astype(np.int64) * NEVER + rounds.day)
+    key = person.astype(np.int64) * NEVER + day
+    followed: Flags = np.searchsorted(at, key + 200, "right") > np.searchsorted(at, key + 7, "right")
+    return followed
 
 
 def _measured(

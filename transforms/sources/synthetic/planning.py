@@ -1,15 +1,31 @@
-"""What is planned for a block before rows are drawn: conditions, lasting services, missed care and its cause."""
+"""What is planned for a block before rows are drawn: conditions, lasting services, missed care and its cause.
+
+Shares are planned for the as-of date, and stay about the same on every date before it: conditions begin at the age at
+which they do (`conditions`), care is missing in spells (`spells`), and courses of events begin on any day (`courses`).
+Beyond that the city grows by a percent or two a year, and three things move the shares:
+
+- The pandemic (`activity`). From March 2020 rounds of follow-up are put off; a year later HbA1c and blood pressure are
+  missing for some 6 to 10 in 100 more than before, and by the end of 2022 for as many as before. Appointments that were
+  cancelled then are counted for two years.
+- The season of the influenza vaccine: on 1 October nobody has been vaccinated.
+- Chance: who stays away and who comes back differs from month to month.
+
+On the first dates of a feed what a look-back needs is cut off, as in any extract; of measurements with a look-back of
+two years the year before the feed is there, too.
+"""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from transforms.sources.synthetic.activity import activity
 from transforms.sources.synthetic.block import Block
 from transforms.sources.synthetic.conditions import onsets
 from transforms.sources.synthetic.courses import FOLLOWED_CONDITIONS, courses_of
-from transforms.sources.synthetic.draws import DAYS_A_YEAR, NEVER, Days, Flags, Places, choose, stream, whole
+from transforms.sources.synthetic.draws import DAYS_A_YEAR, NEVER, Days, Flags, Floats, Places, choose, stream, whole
 from transforms.sources.synthetic.population import Population
 from transforms.sources.synthetic.profile import Profile
+from transforms.sources.synthetic.spells import CLEAR_DAYS, spells
 from transforms.sources.synthetic.vocabulary import CAUSE
 
 
@@ -17,41 +33,46 @@ from transforms.sources.synthetic.vocabulary import CAUSE
 class Care:
     """Care that persons with any of the conditions need at regular times.
 
-    `share` of them miss it where deprivation and strain are average; for them nothing of the kind is drawn within the
-    last `days` before the as-of date, and mostly for longer. The others get it once for certain, within
-    `CERTAIN_WITHIN` days; on earlier days as many had lapsed, and came back.
+    `share` of them miss it where deprivation and strain are average, on any day: nothing of the kind was given within
+    the last `window` days. On the as-of date it is planned who they are; on other days others miss it, as many
+    (`spells`).
     """
 
     conditions: tuple[str, ...]
     share: float
-    days: int
+    window: int
 
 
+_YEAR, _TWO_YEARS, _HALF_A_YEAR = 366, 731, 184
+"""The look-backs of the indicators in days, at their longest."""
 CARES = {
-    "hba1c": Care(("diabetes",), 0.17, 410),
-    "blood_pressure": Care(("hypertension", "diabetes", "psychosis"), 0.18, 410),
-    "ldl": Care(("arterial_disease", "diabetes", "psychosis"), 0.26, 410),
-    "kidneys": Care(("diabetes",), 0.3, 410),
-    "feet": Care(("diabetes",), 0.4, 410),
-    "weight": Care(("diabetes", "psychosis"), 0.28, 410),
-    "eyes": Care(("diabetes",), 0.25, 780),
-    "glucose": Care(("psychosis",), 0.25, 410),
-    "statin": Care(("arterial_disease",), 0.30, 315),
-    "spirometry": Care(("copd",), 0.33, 780),
-    "memory_review": Care(("dementia",), 0.25, 410),
-    "opioid_review": Care(("chronic_pain",), 0.35, 220),
+    "hba1c": Care(("diabetes",), 0.17, _YEAR),
+    "blood_pressure": Care(("hypertension", "diabetes", "psychosis"), 0.18, _YEAR),
+    "ldl": Care(("arterial_disease", "diabetes", "psychosis"), 0.26, _YEAR),
+    "kidneys": Care(("diabetes",), 0.3, _YEAR),
+    "feet": Care(("diabetes",), 0.4, _YEAR),
+    "weight": Care(("diabetes", "psychosis"), 0.28, _YEAR),
+    "eyes": Care(("diabetes",), 0.25, _TWO_YEARS),
+    "glucose": Care(("psychosis",), 0.25, _YEAR),
+    "statin": Care(("arterial_disease",), 0.30, _HALF_A_YEAR),
+    "spirometry": Care(("copd",), 0.33, _TWO_YEARS),
+    "memory_review": Care(("dementia",), 0.25, _YEAR),
+    "opioid_review": Care(("chronic_pain",), 0.35, _HALF_A_YEAR),
 }
-CERTAIN_WITHIN = 330
-"""Days before the as-of date within which care that is not missed is given for certain."""
+LONGEST_LOOK_BACK = max(care.window for care in CARES.values())
+_SPELLS = 4
+"""Spells without care that are drawn for each: enough for more than five years."""
+NEWEST_WITHIN = 330
+"""Days before the as-of date within which the last round of follow-up took place."""
+ONCE_A_YEAR = 0.5
+"""Share of persons who are followed up once a year, the others twice."""
 _LAPSED, _LAPSED_LACKS = 0.08, 0.85
 """Share of persons who have dropped out of follow-up as a whole, and of their care that is then missing."""
 OUT_OF_TOUCH, OUT_OF_TOUCH_AGE = 0.05, 75
 """Share of those aged 75 or more, not in a lasting service, whom no professional has met for more than a year."""
-EMERGENCY_SHARE = 0.22
+EMERGENCY_SHARE = 0.32
 """Of those aged 75 or more who have been to an emergency department within two years."""
-LAPSE_DAYS, _OPEN_AT_LEAST = 300, 250
-"""Days for which care is missing beyond its look-back on average, and until the next round after that."""
-_CAUSES = {"never_invited": 34.0, "no_show": 20, "cancelled_by_client": 12, "cancelled_by_provider": 9,
+_CAUSES = {"never_invited": 34.0, "no_show": 20, "cancelled_by_client": 12, "cancelled_by_provider": 2,
            "recorded_late": 4}  # fmt: skip
 """Why follow-up is missing, weighted; those who moved within the last two years are missed for that reason."""
 
@@ -83,17 +104,20 @@ def _with_missed_care(block: Block) -> Block:
     old = block.age >= OUT_OF_TOUCH_AGE
     out_of_touch = old & unserved & (rng.random(size) < block.missed(OUT_OF_TOUCH))
     lapsed = rng.random(size) < block.missed(_LAPSED)
+    shares = {name: np.where(lapsed, _LAPSED_LACKS, block.missed(_otherwise(care))) for name, care in CARES.items()}
+    newest = _newest(block, rng)
+    # Where the pandemic put the last round off, the one before is soon too long ago for those with one a year.
+    put_off = rng.random(size) < ONCE_A_YEAR * (1 - activity(newest))
+    put_off &= newest < block.as_of - (_YEAR - NEWEST_WITHIN)
     lacks: dict[str, Flags] = {}
     for name, care in CARES.items():
-        otherwise = (care.share - _LAPSED * _LAPSED_LACKS) / (1 - _LAPSED)
-        chance = np.where(lapsed, _LAPSED_LACKS, block.missed(otherwise))
-        lacks[name] = block.has(*care.conditions) & (out_of_touch | (rng.random(size) < chance))
+        # What was done when the condition was found is in time for as long as the look-back.
+        long_ill = _begun(block, care) + care.window + CLEAR_DAYS <= block.as_of
+        missed = long_ill & ((rng.random(size) < shares[name]) | (put_off & (care.window == _YEAR)))
+        lacks[name] = block.has(*care.conditions) & (out_of_touch | missed)
     # HbA1c is a test of glucose: who has both diseases misses both or none.
     lacks["glucose"] = np.where(block.has("diabetes"), lacks["hba1c"], lacks["glucose"]) & block.has("psychosis")
-    # Without a doctor for the memory there was none for the opioids either.
-    lacks["opioid_review"] |= lacks["memory_review"] & block.has("chronic_pain")
-    newest = _newest(block, rng)
-    lapses = {name: _lapses(block, rng, name, lacking, newest) for name, lacking in lacks.items()}
+    lapses = {name: _lapses(block, rng, name, lacking, shares[name]) for name, lacking in lacks.items()}
     both = block.has("diabetes") & block.has("psychosis")
     first, last = (np.where(both, *days) for days in zip(lapses["hba1c"], lapses["glucose"], strict=True))
     lapses["glucose"] = first, last
@@ -115,23 +139,33 @@ def _newest(block: Block, rng: np.random.Generator) -> Days:
     """The last round of follow-up: since every condition that is followed up has begun."""
     begun = np.stack([block.onset[name] for name in FOLLOWED_CONDITIONS])
     latest = np.where(begun <= block.as_of, begun, -NEVER).max(axis=0)
-    room = np.clip(block.as_of - block.first, 1, CERTAIN_WITHIN)
+    room = np.clip(block.as_of - block.first, 1, NEWEST_WITHIN)
     newest: Days = np.maximum(block.as_of - (rng.random(block.size) * room).astype(np.int32), latest)
     return newest.astype(np.int32)
 
 
-def _lapses(block: Block, rng: np.random.Generator, name: str, lacking: Flags, newest: Days) -> tuple[Days, Days]:
-    """From when until when care was missing: now, or once within the years, so that as many miss it at any time."""
-    care, size = CARES[name], block.size
-    longer = rng.exponential(LAPSE_DAYS, size).astype(np.int32)
-    now = block.as_of - care.days - longer
-    span = block.as_of - block.start
-    had = rng.random(size) < np.minimum(block.missed(care.share) * span / (LAPSE_DAYS + _OPEN_AT_LEAST), 0.9)
-    had &= block.has(*care.conditions)
-    back = block.as_of - (rng.random(size) * span).astype(np.int32)
-    back = np.minimum(back, block.as_of - 110 if name == "statin" else newest)
-    first = np.where(lacking, now, np.where(had, back - care.days - longer, NEVER))
-    return first.astype(np.int32), np.where(lacking, NEVER, back).astype(np.int32)
+def _otherwise(care: Care) -> float:
+    """The share that miss it of those who have not dropped out as a whole."""
+    return (care.share - _LAPSED * _LAPSED_LACKS) / (1 - _LAPSED)
+
+
+def _begun(block: Block, care: Care) -> Days:
+    """Since when each person needs the care."""
+    begun: Days = np.min([block.onset[name] for name in care.conditions], axis=0)
+    return begun
+
+
+def _lapses(block: Block, rng: np.random.Generator, name: str, lacking: Flags, share: Floats) -> tuple[Days, Days]:
+    care = CARES[name]
+    first, last = spells(rng, share, lacking, care.window, block.as_of, _SPELLS)
+    ill = block.has(*care.conditions)
+    begun = _begun(block, care)
+    for since, has_care in ((begun, begun > first), (block.people.first, block.people.first < first + care.window)):
+        # Care was given when its need was found, and to newcomers who had it in time; not to whoever misses it now.
+        had = has_care & ((last < NEVER) | (since + care.window + CLEAR_DAYS <= block.as_of))
+        first = np.where(had, np.maximum(first, since), first)
+    ill = ill & (last > begun)
+    return np.where(ill, first, NEVER), np.where(ill, last, NEVER)
 
 
 def _causes(block: Block, rng: np.random.Generator, out_of_touch: Flags) -> tuple[Places, Days]:
@@ -142,7 +176,7 @@ def _causes(block: Block, rng: np.random.Generator, out_of_touch: Flags) -> tupl
     moved = np.where(block.people.moved < NEVER, block.people.moved, newcomer)
     cause[(moved > block.as_of - 730) & (rng.random(block.size) < 0.7)] = CAUSE["moved"]
     cause[out_of_touch] = CAUSE["never_invited"]
-    return cause, (block.as_of - whole(rng, 110, CERTAIN_WITHIN, block.size)).astype(np.int32)
+    return cause, (block.as_of - whole(rng, 110, NEWEST_WITHIN, block.size)).astype(np.int32)
 
 
 SERVICES = ("home_care", "round_the_clock_care", "palliative_care", "specialist_care")

@@ -14,9 +14,11 @@ from transforms.sources.synthetic.dirt import missing_districts, spoil
 from transforms.sources.synthetic.draws import NEVER, Days, Flags, Places, recorded
 from transforms.sources.synthetic.identity import OID_PREFIX, wrong_check
 from transforms.sources.synthetic.late import late_care
+from transforms.sources.synthetic.planning import LONGEST_LOOK_BACK
 from transforms.sources.synthetic.population import Codes
 from transforms.sources.synthetic.register import residences
 from transforms.sources.synthetic.requests import contact_requests
+from transforms.sources.synthetic.rounds import earliest, rounds_of
 from transforms.sources.synthetic.rows import Rows, dates, frame_of, joined
 from transforms.sources.synthetic.truth import gap_truth
 
@@ -88,7 +90,7 @@ def _late(table: str, rows: Rows, codes: pl.Series) -> pl.DataFrame:
 
 
 def _rows(block: Block) -> dict[str, Rows]:
-    rounds = monitoring.rounds_of(block)
+    rounds = rounds_of(block)
     booked = bookings.appointments(block)
     kept = booked.take(_in_touch(block, booked))
     contact = joined(
@@ -111,7 +113,7 @@ def _rows(block: Block) -> dict[str, Rows]:
         "contact": (_with_notes(block, contact), block.first),
         "contact_request": (contact_requests(block), block.first),
         "diagnosis": (treatment.diagnoses(block), block.people.birth),
-        "measurement": (measured.take(_in_touch(block, measured)), block.first),
+        "measurement": (measured.take(_in_touch(block, measured)), earliest(block, LONGEST_LOOK_BACK)),
         "medication": (treatment.medicines(block), block.first),
         "vaccination": (treatment.vaccinations(block), block.people.birth),
         "service_period": (treatment.service_periods(block), block.people.first),
@@ -128,10 +130,7 @@ def _within(block: Block, table: str, rows: Rows, first: Days) -> Rows:
 
 
 def _in_touch(block: Block, rows: Rows) -> Flags:
-    day = rows.days["event_date"]
-    first, last = block.silent
-    silent: Flags = (day > first[rows.person]) & (day < last[rows.person])
-    return ~silent
+    return ~block.is_silent(rows.person, rows.days["event_date"])
 
 
 def _recorded(block: Block, table: str, rows: Rows) -> Rows:

@@ -22,6 +22,7 @@ from transforms.sources.synthetic.draws import (
     working_day,
 )
 from transforms.sources.synthetic.planning import RESTRICTIONS, SERVICES
+from transforms.sources.synthetic.rounds import bounds_of_lapses
 from transforms.sources.synthetic.rows import Rows, joined, rows_of
 from transforms.sources.synthetic.vocabulary import (
     DIAGNOSIS,
@@ -120,6 +121,10 @@ def medicines(block: Block) -> Rows:
         refills = _dispensed(block, rng, person, begins, therapy.codes, therapy.days)
         if therapy.lack is not None:
             refills = refills.take(~block.is_lapsed(therapy.lack, refills.person, refills.days["event_date"]))
+            person, day = bounds_of_lapses(block, therapy.lack)
+            code = choose(rng, {MEDICATION[name]: weight for name, weight in therapy.codes.items()}, len(person))
+            bounds = rows_of(person, day, days_supplied=therapy.days, medication=code)
+            refills = joined([refills, bounds.take(takes[person])])
         parts.append(refills)
     opioid = block.courses["opioid"]
     person = opioid.of(OPEN, CLOSED)
