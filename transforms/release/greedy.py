@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from transforms.release.cover import Needs
 from transforms.release.guarantee import Guarantee, Pool
 from transforms.release.linear import Amounts, Changes
 from transforms.release.tables import Mask, Merged, Whole
@@ -49,8 +50,18 @@ def _protect(changes: Changes, guarantee: Guarantee, cell: int) -> Amounts | Non
     return None
 
 
-def give_back(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amounts, hidden: Mask) -> Mask:
-    """Publish hidden safe cells again, costliest first, where every unsafe cell stays protected."""
+def give_back(
+    changes: Changes,
+    pool: Pool,
+    guarantee: Guarantee,
+    costs: Amounts,
+    hidden: Mask,
+    needs: Needs | None = None,
+) -> Mask:
+    """Publish hidden safe cells again, costliest first, where every unsafe cell stays protected.
+
+    What is known of all protecting sets (`needs`) spares questions.
+    """
     cells = guarantee.cells
     hidden = hidden.copy()
     changes.price(np.where(cells.unsafe | cells.open, TOUCH, costs / (costs.mean() or 1)))
@@ -62,9 +73,13 @@ def give_back(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amounts
         chain = sums.publish(cell)
         if chain is None:
             continue
+        if needs is not None and not needs.met_without(hidden, chain):
+            sums.hide(chain)
+            continue
         gone = pool.moving(chain)
         left = pool.protections_without(gone)
         bare = np.flatnonzero(cells.unsafe & (left == 0) & (pool.protections > 0))
+        bare = _likely_known(bare, guarantee, sums.shared(chain, bare))
         known = np.array(chain)
         changes.close(known)
         found: list[Amounts] = []
@@ -77,6 +92,16 @@ def give_back(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amounts
         for change in found:
             pool.add(change)
     return hidden
+
+
+def _likely_known(bare: Whole, guarantee: Guarantee, shared: Whole) -> Whole:
+    """Cells in the order in which they are likely to be known now: one that is ends the search.
+
+    Those that may move one way only first, then those that share the most sums with what is published, then the
+    smallest.
+    """
+    ways = np.array([len(guarantee.amounts(cell)) for cell in bare.tolist()], np.int64)
+    return bare[np.lexsort((guarantee.cells.value[bare], -shared, ways))]
 
 
 def _protect_again(changes: Changes, guarantee: Guarantee, bare: Whole, keep: Callable[[Amounts], None]) -> bool:
@@ -126,6 +151,11 @@ class _Sums:
                     known.add(last)
                     chain.append(last)
         return chain
+
+    def shared(self, chain: list[int], cells: Whole) -> Whole:
+        """In how many sums each cell stands together with one of a chain."""
+        touched = {number for cell in chain for number in self._sums_of[cell]}
+        return np.array([sum(number in touched for number in self._sums_of[cell]) for cell in cells.tolist()], np.int64)
 
     def hide(self, chain: list[int]) -> None:
         """Take cells back that were published."""

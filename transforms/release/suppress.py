@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from schemas.policy import Disclosure
-from transforms.release.cover import Cover
+from transforms.release.cover import Cover, Needs
 from transforms.release.greedy import TOUCH, give_back, hide, weights
 from transforms.release.guarantee import Guarantee, Pool
 from transforms.release.linear import Amounts, Changes, whole, whole_change
@@ -96,9 +96,9 @@ def _start(number: int, everywhere: Changes, guarantee: Guarantee, costs: Amount
     return _finish(hidden, pool, guarantee, costs)
 
 
-def _finish(hidden: Mask, pool: Pool, guarantee: Guarantee, costs: Amounts) -> _Attempt:
+def _finish(hidden: Mask, pool: Pool, guarantee: Guarantee, costs: Amounts, needs: Needs | None = None) -> _Attempt:
     changes = Changes(guarantee.cells, hidden)
-    hidden = give_back(changes, pool, guarantee, costs, hidden)
+    hidden = give_back(changes, pool, guarantee, costs, hidden, needs)
     return _Attempt(hidden, float(costs[hidden & ~guarantee.cells.unsafe & ~guarantee.cells.open].sum()), pool, changes)
 
 
@@ -122,7 +122,7 @@ def _merge(best: _Attempt, other: _Attempt, guarantee: Guarantee, costs: Amounts
         for change in known[~(known[:, ~chosen] != 0).any(axis=1)]:
             pool.add(change)
         mended = hide(within, pool, guarantee, costs, order, chosen)
-        best = min(best, _finish(mended, pool, guarantee, costs), key=lambda attempt: attempt.cost)
+        best = min(best, _finish(mended, pool, guarantee, costs, cover.needs()), key=lambda attempt: attempt.cost)
         if not learnt:
             break
     return best
