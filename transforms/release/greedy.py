@@ -1,6 +1,6 @@
 """One attempt at hiding little: protect unsafe cells one by one, then publish again what was not needed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -24,27 +24,55 @@ def weights(cells: Merged) -> Amounts:
     return np.asarray(cells.count * (1 + cells.value / scale))
 
 
-def hide(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amounts, order: Whole, hidden: Mask) -> Mask:
-    """Protect unsafe cells in an order, each by the cheapest change; what a change moves is hidden and then cheap."""
+def hide(
+    changes: Changes,
+    pool: Pool,
+    guarantee: Guarantee,
+    costs: Amounts,
+    order: Whole,
+    hidden: Mask,
+    together: int = 1,
+) -> Mask:
+    """Protect unsafe cells in an order by the cheapest change; what a change moves is hidden and then cheap.
+
+    So many cells are protected `together` by one change, where there is one.
+    """
     hidden = hidden.copy()
     changes.price(np.where(hidden, TOUCH, costs))
-    for cell in order.tolist():
-        if pool.protections[cell]:
-            continue
-        found = _protect(changes, guarantee, cell)
-        if found is None:
-            continue
-        new = np.flatnonzero((found != 0) & ~hidden)
+
+    def keep(change: Amounts) -> None:
+        new = np.flatnonzero((change != 0) & ~hidden)
         if len(new):
             hidden[new] = True
             changes.price_some(new, TOUCH)
-        pool.add(found)
+        pool.add(change)
+
+    for some in _unprotected(pool, order, together):
+        found = changes.cheapest({cell: guarantee.amounts(cell)[0] for cell in some}) if len(some) > 1 else None
+        if found is not None:
+            keep(found)
+            continue
+        for cell in some:
+            if not pool.protections[cell] and (found := _protect(changes, guarantee, cell)) is not None:
+                keep(found)
     return hidden
+
+
+def _unprotected(pool: Pool, order: Whole, together: int) -> Iterator[list[int]]:
+    """The cells that nothing kept so far protects, some at a time."""
+    some = list[int]()
+    for cell in order.tolist():
+        if not pool.protections[cell]:
+            some.append(cell)
+            if len(some) == together:
+                yield some
+                some = []
+    yield some
 
 
 def _protect(changes: Changes, guarantee: Guarantee, cell: int) -> Amounts | None:
     for amount in guarantee.amounts(cell):
-        found = changes.cheapest(cell, amount)
+        found = changes.cheapest({cell: amount})
         if found is not None:
             return found
     return None

@@ -35,6 +35,9 @@ EFFORTS = {
     "thorough": Effort(12, 10, 8, 40_000_000, 0.005),
 }
 NEAR = 1e-6
+TOGETHER = {"not_exact": 6, "not_small": 1}
+"""So many unsafe cells an attempt protects by one change, which is quicker. Where they must move far, a change of many
+cells is of less use later: any cell that is given back undoes it for all of them."""
 NOISE = 0.4
 """How far the prices of an attempt stray, in natural logarithms."""
 
@@ -92,7 +95,9 @@ def _start(number: int, everywhere: Changes, guarantee: Guarantee, costs: Amount
     if number > 0:
         order, prices = random.permutation(order), costs * np.exp(random.normal(0, NOISE, cells.size))
     pool = Pool(guarantee)
-    hidden = hide(everywhere, pool, guarantee, prices, order, cells.unsafe | cells.open)
+    hidden = hide(
+        everywhere, pool, guarantee, prices, order, cells.unsafe | cells.open, TOGETHER[guarantee.rules.guarantee]
+    )
     return _finish(hidden, pool, guarantee, costs)
 
 
@@ -162,7 +167,7 @@ def _make_whole(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amoun
     for cell in np.flatnonzero(cells.unsafe).tolist():
         if bare[cell]:
             for amount in guarantee.amounts(cell):
-                found = changes.cheapest(cell, amount)
+                found = changes.cheapest({cell: amount})
                 if found is not None and take(whole(cells, found)):
                     break
     prices = np.where(hidden, TOUCH, costs)
