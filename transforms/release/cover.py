@@ -68,7 +68,10 @@ class Cover:
         self._choice = highspy.Highs()
         self._moves = classes_model(steps, np.zeros(size), np.zeros(size))
         self._moves.changeObjectiveSense(highspy.ObjSense.kMaximize)
-        for name, setting in (("output_flag", False), ("threads", 1), ("mip_rel_gap", gap), ("mip_max_nodes", NODES)):
+        settings = {"output_flag": False, "threads": 1, "mip_rel_gap": gap, "mip_max_nodes": NODES}
+        # finds nothing here that the others do not
+        settings |= {"mip_heuristic_run_feasibility_jump": False}
+        for name, setting in settings.items():
             self._choice.setOptionValue(name, setting)
         self._choice.addVars(size, self._is_forced.astype(float), np.ones(size))
         own = np.bincount(steps.of, weights=np.where(forced, 0, costs[self._among]), minlength=size)
@@ -97,14 +100,12 @@ class Cover:
             share = np.clip(np.asarray(self._choice.getSolution().col_value), 0, 1)
             share[share < NEAR] = 0
             by_far = groupby(sorted(asked, key=_far), key=_far)
-            asked = [
-                question
-                for far, alike in by_far
-                for question in self._refute_all(
-                    list(alike), -np.minimum(far, self._down) * share, np.minimum(far, self._up) * share
-                )
-            ]
-            if not asked:
+            asked, learnt = [], 0
+            for far, alike in by_far:
+                low, high = -np.minimum(far, self._down) * share, np.minimum(far, self._up) * share
+                refuted, new = self._refute_all(list(alike), low, high)
+                asked, learnt = asked + refuted, learnt + new
+            if not learnt:
                 break
         self._choice.setOptionValue("solve_relaxation", False)
 
@@ -119,7 +120,7 @@ class Cover:
         share = np.zeros(self._steps.size)
         share[self._steps.of[hidden[self._among]]] = 1.0
         low, high = -self._down * share, self._up * share
-        return len(self._refute_all(self._questions(self._unprotected(low, high)), low, high))
+        return self._refute_all(self._questions(self._unprotected(low, high)), low, high)[1]
 
     def needs(self) -> "Needs":
         """What is known so far of all protecting sets among the allowed cells."""
@@ -141,8 +142,9 @@ class Cover:
                 asked[of, tuple(sorted(amount * sign for amount in amounts))] = None
         return list(asked)
 
-    def _refute_all(self, asked: list[Question], low: Amounts, high: Amounts) -> list[Question]:
-        """Add rows where bounds on all classes let a class make none of its moves; returns where there is a new one.
+    def _refute_all(self, asked: list[Question], low: Amounts, high: Amounts) -> tuple[list[Question], int]:
+        """Add rows where bounds on all classes let a class make none of its moves; returns for which they do, and how
+        many rows are new.
 
         A change that makes one of the moves of a class answers for all others of which it does so too, and a proof
         for all that it keeps from their moves as well.
@@ -150,7 +152,7 @@ class Cover:
         of = np.array([question[0] for question in asked], np.int64)
         least = np.array([min(question[1]) for question in asked])
         most = np.array([max(question[1]) for question in asked])
-        waiting, refuted, proofs = np.ones(len(asked), bool), [], Proofs(low, high)
+        waiting, refuted, new, proofs = np.ones(len(asked), bool), np.zeros(len(asked), bool), 0, Proofs(low, high)
         for number, question in enumerate(asked):
             if not waiting[number]:
                 continue
@@ -159,10 +161,10 @@ class Cover:
                 moved = change[of]
                 waiting &= ~(((least < 0) & (moved <= least + NEAR)) | ((most > 0) & (moved >= most - NEAR)))
                 continue
-            waiting &= proofs.may_move(of, least, most)
-            if self._refute(*question, slopes):
-                refuted.append(question)
-        return refuted
+            refuted |= ~proofs.may_move(of, least, most)
+            waiting &= ~refuted
+            new += self._refute(*question, slopes)
+        return [question for question, told in zip(asked, refuted, strict=True) if told], new
 
     def _slopes(
         self, of: int, moves: Moves, proofs: Proofs, low: Amounts, high: Amounts
