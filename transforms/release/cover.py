@@ -147,12 +147,12 @@ class Cover:
         many rows are new.
 
         A change that makes one of the moves of a class answers for all others of which it does so too, and a proof
-        for all that it keeps from their moves as well.
+        is used for all that it keeps from their moves as well.
         """
         of = np.array([question[0] for question in asked], np.int64)
         least = np.array([min(question[1]) for question in asked])
         most = np.array([max(question[1]) for question in asked])
-        waiting, refuted, new, proofs = np.ones(len(asked), bool), np.zeros(len(asked), bool), 0, Proofs(low, high)
+        waiting, refuted, new, proofs = np.ones(len(asked), bool), list[Question](), 0, Proofs(low, high)
         for number, question in enumerate(asked):
             if not waiting[number]:
                 continue
@@ -161,10 +161,9 @@ class Cover:
                 moved = change[of]
                 waiting &= ~(((least < 0) & (moved <= least + NEAR)) | ((most > 0) & (moved >= most - NEAR)))
                 continue
-            refuted |= ~proofs.may_move(of, least, most)
-            waiting &= ~refuted
+            refuted.append(question)
             new += self._refute(*question, slopes)
-        return [question for question, told in zip(asked, refuted, strict=True) if told], new
+        return refuted, new
 
     def _slopes(
         self, of: int, moves: Moves, proofs: Proofs, low: Amounts, high: Amounts

@@ -3,7 +3,6 @@
 import numpy as np
 
 from transforms.release.linear import Amounts
-from transforms.release.tables import Mask, Whole
 
 NEAR = 1e-6
 
@@ -45,8 +44,3 @@ class Proofs:
         slopes: Amounts = self._sums[by] / (-np.sign(move) * self._sums[by][of])
         slopes[of] = 0
         return slopes
-
-    def may_move(self, of: Whole, down: Whole, up: Whole) -> Mask:
-        """Which classes may still go as far down (`down` is negative), or as far up, as asked; elsewhere no way is."""
-        goes_down = (down < 0) & (self.lowest[of] <= down + NEAR)
-        return np.asarray(goes_down | ((up > 0) & (self.highest[of] >= up - NEAR)))
