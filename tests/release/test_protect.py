@@ -299,7 +299,7 @@ def test_a_new_price_leaves_nothing_of_the_last_answer() -> None:
         used.price(costs)
         fresh = Changes(cells, everywhere)
         fresh.price(costs)
-        found, expected = used.cheapest(cell, 1), fresh.cheapest(cell, 1)
+        found, expected = used.cheapest({cell: 1}), fresh.cheapest({cell: 1})
         assert found is not None
         assert expected is not None
         assert found[cell] == 1

@@ -5,12 +5,17 @@ protecting set must meet. A sum with hidden classes has at least two of them; an
 known, the dual of that proof names the classes of which one more must be hidden.
 """
 
+from dataclasses import dataclass
+from itertools import groupby
+
 import highspy
 import numpy as np
+from scipy import sparse
 
 from transforms.release.guarantee import Guarantee
 from transforms.release.in_step import in_step
 from transforms.release.linear import Amounts, classes_model, room
+from transforms.release.proofs import Proofs
 from transforms.release.tables import Mask, Whole
 
 FEASIBLE = int(highspy.SolutionStatus.kSolutionStatusFeasible)
@@ -19,6 +24,29 @@ NODES = 300
 NEAR = 1e-6
 FAR = 1e5
 """More than any cell needs to move."""
+
+
+Moves = tuple[int, ...]
+Question = tuple[int, Moves]
+"""Can a class make any of the moves? A negative one goes down."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What every protecting set among some cells has: in each row of `shares` those of its classes add up to 1.
+
+    `of` is the class of each cell. A class with a published cell is of no use.
+    """
+
+    shares: sparse.csr_array
+    of: Whole
+
+    def met_without(self, hidden: Mask, chain: list[int]) -> bool:
+        """Whether hidden cells may still protect once a chain of them is published."""
+        is_whole = np.ones(self.shares.shape[1], bool)
+        is_whole[self.of[~hidden & (self.of >= 0)]] = False
+        is_whole[self.of[chain]] = False
+        return bool((self.shares @ is_whole >= 1 - NEAR).all())
 
 
 class Cover:
@@ -40,7 +68,10 @@ class Cover:
         self._choice = highspy.Highs()
         self._moves = classes_model(steps, np.zeros(size), np.zeros(size))
         self._moves.changeObjectiveSense(highspy.ObjSense.kMaximize)
-        for name, setting in (("output_flag", False), ("threads", 1), ("mip_rel_gap", gap), ("mip_max_nodes", NODES)):
+        settings = {"output_flag": False, "threads": 1, "mip_rel_gap": gap, "mip_max_nodes": NODES}
+        # finds nothing here that the others do not
+        settings |= {"mip_heuristic_run_feasibility_jump": False}
+        for name, setting in settings.items():
             self._choice.setOptionValue(name, setting)
         self._choice.addVars(size, self._is_forced.astype(float), np.ones(size))
         own = np.bincount(steps.of, weights=np.where(forced, 0, costs[self._among]), minlength=size)
@@ -49,6 +80,7 @@ class Cover:
             size, self._columns, np.full(size, int(highspy.HighsVarType.kInteger), dtype=np.uint8)
         )
         self._known: set[tuple[bytes, bytes]] = set()
+        self._rows: list[tuple[Whole, Amounts]] = []
         self._partners()
 
     def choose(self) -> tuple[Mask, float]:
@@ -67,8 +99,13 @@ class Cover:
             self._choice.run()
             share = np.clip(np.asarray(self._choice.getSolution().col_value), 0, 1)
             share[share < NEAR] = 0
-            asked = [question for question in asked if self._refute_part(*question, share)]
-            if not asked:
+            by_far = groupby(sorted(asked, key=_far), key=_far)
+            asked, learnt = [], 0
+            for far, alike in by_far:
+                low, high = -np.minimum(far, self._down) * share, np.minimum(far, self._up) * share
+                refuted, new = self._refute_all(list(alike), low, high)
+                asked, learnt = asked + refuted, learnt + new
+            if not learnt:
                 break
         self._choice.setOptionValue("solve_relaxation", False)
 
@@ -83,11 +120,21 @@ class Cover:
         share = np.zeros(self._steps.size)
         share[self._steps.of[hidden[self._among]]] = 1.0
         low, high = -self._down * share, self._up * share
-        return sum(self._refute(*question, low, high) for question in self._questions(self._unprotected(low, high)))
+        return self._refute_all(self._questions(self._unprotected(low, high)), low, high)[1]
 
-    def _questions(self, places: Whole) -> list[tuple[int, tuple[int, ...]]]:
+    def needs(self) -> "Needs":
+        """What is known so far of all protecting sets among the allowed cells."""
+        column = np.concatenate([np.zeros(0, np.int64), *(row[0] for row in self._rows)])
+        share = np.concatenate([np.zeros(0), *(row[1] for row in self._rows)])
+        begin = np.cumsum([0, *(len(row[0]) for row in self._rows)])
+        shares = sparse.csr_array((share, column, begin), shape=(len(self._rows), self._steps.size))
+        of = np.full(self._cells.size, -1)
+        of[self._among] = self._steps.of
+        return Needs(shares, of)
+
+    def _questions(self, places: Whole) -> list[Question]:
         """What must be possible for unsafe cells: one entry per class that must move, and the moves that will do."""
-        steps, asked = self._steps, dict[tuple[int, tuple[int, ...]], None]()
+        steps, asked = self._steps, dict[Question, None]()
         for place in places.tolist():
             of, sign = int(steps.of[place]), int(steps.sign[place])
             if sign:
@@ -95,25 +142,55 @@ class Cover:
                 asked[of, tuple(sorted(amount * sign for amount in amounts))] = None
         return list(asked)
 
-    def _refute(self, of: int, moves: tuple[int, ...], low: Amounts, high: Amounts) -> bool:
-        """Add a row where bounds on all classes let a class make none of the moves; whether there is a new one."""
-        slopes = []
+    def _refute_all(self, asked: list[Question], low: Amounts, high: Amounts) -> tuple[list[Question], int]:
+        """Add rows where bounds on all classes let a class make none of its moves; returns for which they do, and how
+        many rows are new.
+
+        A change that makes one of the moves of a class answers for all others of which it does so too, and a proof
+        is used for all that it keeps from their moves as well.
+        """
+        of = np.array([question[0] for question in asked], np.int64)
+        least = np.array([min(question[1]) for question in asked])
+        most = np.array([max(question[1]) for question in asked])
+        waiting, refuted, new, proofs = np.ones(len(asked), bool), list[Question](), 0, Proofs(low, high)
+        for number, question in enumerate(asked):
+            if not waiting[number]:
+                continue
+            slopes, change = self._slopes(*question, proofs, low, high)
+            if change is not None:
+                moved = change[of]
+                waiting &= ~(((least < 0) & (moved <= least + NEAR)) | ((most > 0) & (moved >= most - NEAR)))
+                continue
+            refuted.append(question)
+            new += self._refute(*question, slopes)
+        return refuted, new
+
+    def _slopes(
+        self, of: int, moves: Moves, proofs: Proofs, low: Amounts, high: Amounts
+    ) -> tuple[list[Amounts], Amounts | None]:
+        """What opening each class further would give to each of the moves; or a change that makes one of them."""
+        slopes = list[Amounts]()
         for move in moves:
-            found = self._reach(of, float(move), low, high)
-            if found is None:
+            known = proofs.against(of, move)
+            if known is None:
+                known, change = self._reach(of, float(move), low, high)
+                if change is not None:
+                    return [], change
+                proofs.add(of, known * np.sign(move))
+            slopes.append(known)
+        return slopes, None
+
+    def _refute(self, of: int, moves: Moves, slopes: list[Amounts]) -> bool:
+        """Add the row that proofs give, one for each way that a class may move: what it lacks for one of them."""
+        share = np.zeros(self._steps.size)
+        for each, move in zip(slopes, moves, strict=True):
+            each = np.where(np.abs(each) > 1e-7, each, 0)
+            gain = np.maximum(each * self._up, -each * self._down)
+            lacking = abs(move) - gain[self._is_forced].sum()
+            if lacking <= NEAR:
                 return False
-            slopes.append(found)
-        gains = [self._gain(each, abs(move)) for each, move in zip(slopes, moves, strict=True)]
-        return self._add(np.maximum.reduce(gains), of, float(max(abs(move) for move in moves)))
-
-    def _refute_part(self, of: int, moves: tuple[int, ...], share: Amounts) -> bool:
-        far = max(abs(move) for move in moves)
-        return self._refute(of, moves, -np.minimum(far, self._down) * share, np.minimum(far, self._up) * share)
-
-    def _gain(self, slopes: Amounts, amount: float) -> Amounts:
-        """How much further a cell would move at most for hiding each class."""
-        slopes = np.where(np.abs(slopes) > 1e-7, slopes, 0)
-        return np.minimum(amount, np.maximum(slopes * self._up, -slopes * self._down))
+            share = np.maximum(share, np.minimum(gain / lacking, 1))
+        return self._add(share)
 
     def _unprotected(self, low: Amounts, high: Amounts) -> Whole:
         """The unsafe cells that a few changes at random, and not each by itself, leave where they are; by place."""
@@ -133,21 +210,23 @@ class Cover:
         self._moves.changeColsCost(size, self._columns, np.zeros(size))
         return np.flatnonzero(waiting)
 
-    def _reach(self, of: int, amount: float, low: Amounts, high: Amounts) -> Amounts | None:
-        """None where a class can move by the amount; else, of each class, what opening it further would give."""
+    def _reach(self, of: int, amount: float, low: Amounts, high: Amounts) -> tuple[Amounts, Amounts | None]:
+        """What opening each class further would give to the move of a class; and the change where it can be made."""
         model = self._moves
         model.changeColsBounds(self._steps.size, self._columns, low, high)
-        bounds = (0.0, min(2 * amount, self._up[of])) if amount > 0 else (max(2 * amount, -self._down[of]), 0.0)
-        model.changeColBounds(of, *bounds)
+        model.changeColBounds(
+            of, *((0.0, min(amount, self._up[of])) if amount > 0 else (max(amount, -self._down[of]), 0.0))
+        )
         model.changeColCost(of, float(np.sign(amount)))
         model.run()
-        reached = model.getInfo().objective_function_value
-        slopes = np.asarray(model.getSolution().col_dual)
+        reached, solution = model.getInfo().objective_function_value, model.getSolution()
+        slopes, change = np.asarray(solution.col_dual), np.asarray(solution.col_value)
         model.changeColCost(of, 0.0)
-        if reached >= abs(amount) - NEAR:
-            return None
+        # what the class itself is kept from by its own bounds is on its side of the sum
+        own = 1.0 - np.sign(amount) * slopes[of]
         slopes[of] = 0
-        return slopes
+        slopes = slopes / own if own > NEAR else np.zeros(len(slopes))
+        return slopes, change if reached >= abs(amount) - NEAR else None
 
     def _partners(self) -> None:
         """A sum tells a hidden class that is alone in it, and then every unsafe cell behind that."""
@@ -166,17 +245,18 @@ class Cover:
                     float(len(unsafe)), highspy.kHighsInf, len(row), row.astype(np.int32), factor.astype(float)
                 )
 
-    def _add(self, weight: Amounts, place: int, amount: float) -> bool:
-        """One more row: the hidden classes together give the amount. False where it says nothing new."""
-        weight[place] = 0
-        needed = amount - weight[self._is_forced].sum()
-        if needed <= 1e-9:
-            return False
-        others = np.flatnonzero((weight > 1e-9) & ~self._is_forced).astype(np.int32)
-        factor = np.minimum(weight[others], needed)
-        key = others.tobytes(), np.round(factor / needed, 6).tobytes()
+    def _add(self, share: Amounts) -> bool:
+        """One more row: hidden classes have shares that add up to 1. False where it is known."""
+        others = np.flatnonzero((share > NEAR) & ~self._is_forced)
+        factor = share[others]
+        key = others.tobytes(), np.round(factor, 6).tobytes()
         if key in self._known:
             return False
         self._known.add(key)
-        self._choice.addRow(float(needed), highspy.kHighsInf, len(others), others, factor)
+        self._rows.append((others, factor))
+        self._choice.addRow(1.0, highspy.kHighsInf, len(others), others.astype(np.int32), factor)
         return True
+
+
+def _far(question: Question) -> int:
+    return max(abs(move) for move in question[1])

@@ -1,9 +1,10 @@
 """One attempt at hiding little: protect unsafe cells one by one, then publish again what was not needed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from transforms.release.cover import Needs
 from transforms.release.guarantee import Guarantee, Pool
 from transforms.release.linear import Amounts, Changes
 from transforms.release.tables import Mask, Merged, Whole
@@ -23,34 +24,72 @@ def weights(cells: Merged) -> Amounts:
     return np.asarray(cells.count * (1 + cells.value / scale))
 
 
-def hide(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amounts, order: Whole, hidden: Mask) -> Mask:
-    """Protect unsafe cells in an order, each by the cheapest change; what a change moves is hidden and then cheap."""
+def hide(
+    changes: Changes,
+    pool: Pool,
+    guarantee: Guarantee,
+    costs: Amounts,
+    order: Whole,
+    hidden: Mask,
+    together: int = 1,
+) -> Mask:
+    """Protect unsafe cells in an order by the cheapest change; what a change moves is hidden and then cheap.
+
+    So many cells are protected `together` by one change, where there is one.
+    """
     hidden = hidden.copy()
     changes.price(np.where(hidden, TOUCH, costs))
-    for cell in order.tolist():
-        if pool.protections[cell]:
-            continue
-        found = _protect(changes, guarantee, cell)
-        if found is None:
-            continue
-        new = np.flatnonzero((found != 0) & ~hidden)
+
+    def keep(change: Amounts) -> None:
+        new = np.flatnonzero((change != 0) & ~hidden)
         if len(new):
             hidden[new] = True
             changes.price_some(new, TOUCH)
-        pool.add(found)
+        pool.add(change)
+
+    for some in _unprotected(pool, order, together):
+        found = changes.cheapest({cell: guarantee.amounts(cell)[0] for cell in some}) if len(some) > 1 else None
+        if found is not None:
+            keep(found)
+            continue
+        for cell in some:
+            if not pool.protections[cell] and (found := _protect(changes, guarantee, cell)) is not None:
+                keep(found)
     return hidden
+
+
+def _unprotected(pool: Pool, order: Whole, together: int) -> Iterator[list[int]]:
+    """The cells that nothing kept so far protects, some at a time."""
+    some = list[int]()
+    for cell in order.tolist():
+        if not pool.protections[cell]:
+            some.append(cell)
+            if len(some) == together:
+                yield some
+                some = []
+    yield some
 
 
 def _protect(changes: Changes, guarantee: Guarantee, cell: int) -> Amounts | None:
     for amount in guarantee.amounts(cell):
-        found = changes.cheapest(cell, amount)
+        found = changes.cheapest({cell: amount})
         if found is not None:
             return found
     return None
 
 
-def give_back(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amounts, hidden: Mask) -> Mask:
-    """Publish hidden safe cells again, costliest first, where every unsafe cell stays protected."""
+def give_back(
+    changes: Changes,
+    pool: Pool,
+    guarantee: Guarantee,
+    costs: Amounts,
+    hidden: Mask,
+    needs: Needs | None = None,
+) -> Mask:
+    """Publish hidden safe cells again, costliest first, where every unsafe cell stays protected.
+
+    What is known of all protecting sets (`needs`) spares questions.
+    """
     cells = guarantee.cells
     hidden = hidden.copy()
     changes.price(np.where(cells.unsafe | cells.open, TOUCH, costs / (costs.mean() or 1)))
@@ -62,9 +101,13 @@ def give_back(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amounts
         chain = sums.publish(cell)
         if chain is None:
             continue
+        if needs is not None and not needs.met_without(hidden, chain):
+            sums.hide(chain)
+            continue
         gone = pool.moving(chain)
         left = pool.protections_without(gone)
         bare = np.flatnonzero(cells.unsafe & (left == 0) & (pool.protections > 0))
+        bare = _likely_known(bare, guarantee, sums.shared(chain, bare))
         known = np.array(chain)
         changes.close(known)
         found: list[Amounts] = []
@@ -77,6 +120,16 @@ def give_back(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amounts
         for change in found:
             pool.add(change)
     return hidden
+
+
+def _likely_known(bare: Whole, guarantee: Guarantee, shared: Whole) -> Whole:
+    """Cells in the order in which they are likely to be known now: one that is ends the search.
+
+    Those that may move one way only first, then those that share the most sums with what is published, then the
+    smallest.
+    """
+    ways = np.array([len(guarantee.amounts(cell)) for cell in bare.tolist()], np.int64)
+    return bare[np.lexsort((guarantee.cells.value[bare], -shared, ways))]
 
 
 def _protect_again(changes: Changes, guarantee: Guarantee, bare: Whole, keep: Callable[[Amounts], None]) -> bool:
@@ -126,6 +179,11 @@ class _Sums:
                     known.add(last)
                     chain.append(last)
         return chain
+
+    def shared(self, chain: list[int], cells: Whole) -> Whole:
+        """In how many sums each cell stands together with one of a chain."""
+        touched = {number for cell in chain for number in self._sums_of[cell]}
+        return np.array([sum(number in touched for number in self._sums_of[cell]) for cell in cells.tolist()], np.int64)
 
     def hide(self, chain: list[int]) -> None:
         """Take cells back that were published."""

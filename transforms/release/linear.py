@@ -62,16 +62,19 @@ class Changes:
         of = np.unique(self._steps.of[self._place[cells]])
         self._bound(of, np.zeros(len(of)), np.zeros(len(of)))
 
-    def cheapest(self, cell: int, amount: int) -> Amounts | None:
-        """The cheapest change that moves an open cell by an amount; None where there is none."""
-        model, steps, place = self._model, self._steps, int(self._place[cell])
-        size, of = steps.size, int(steps.of[place])
-        moves = amount * int(steps.sign[place])
-        up, down = max(moves, 0), max(-moves, 0)
-        if up == down or up > self._up[of] or down > self._down[of]:
-            return None
-        model.changeColBounds(of, up, up)
-        model.changeColBounds(of + size, down, down)
+    def cheapest(self, moves: dict[int, int]) -> Amounts | None:
+        """The cheapest change that moves each of some open cells by an amount; None where there is none."""
+        model, steps, size = self._model, self._steps, self._steps.size
+        goes: dict[int, int] = {}
+        for cell, amount in moves.items():
+            place = int(self._place[cell])
+            of, far = int(steps.of[place]), amount * int(steps.sign[place])
+            if not far or not -self._down[of] <= far <= self._up[of] or goes.get(of, far) != far:
+                return None
+            goes[of] = far
+        for of, far in goes.items():
+            model.changeColBounds(of, max(far, 0), max(far, 0))
+            model.changeColBounds(of + size, max(-far, 0), max(-far, 0))
         model.run()
         change = None
         if model.getModelStatus() == highspy.HighsModelStatus.kOptimal:
@@ -80,8 +83,9 @@ class Changes:
             moved[np.abs(moved) < 1e-7] = 0
             change = np.zeros(len(self._place))
             change[steps.places] = steps.sign * moved[steps.of]
-        model.changeColBounds(of, 0, self._up[of])
-        model.changeColBounds(of + size, 0, self._down[of])
+        for of in goes:
+            model.changeColBounds(of, 0, self._up[of])
+            model.changeColBounds(of + size, 0, self._down[of])
         return change
 
     def _bound(self, of: Whole, up: Amounts, down: Amounts) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from schemas.policy import Disclosure
-from transforms.release.cover import Cover
+from transforms.release.cover import Cover, Needs
 from transforms.release.greedy import TOUCH, give_back, hide, weights
 from transforms.release.guarantee import Guarantee, Pool
 from transforms.release.linear import Amounts, Changes, whole, whole_change
@@ -31,10 +31,13 @@ class Effort:
 
 EFFORTS = {
     "quick": Effort(1, 0, 0, 0, 0.01),
-    "normal": Effort(5, 2, 2, 2_800_000, 0.01),
+    "normal": Effort(6, 2, 2, 3_300_000, 0.01),
     "thorough": Effort(12, 10, 8, 40_000_000, 0.005),
 }
 NEAR = 1e-6
+TOGETHER = {"not_exact": 6, "not_small": 1}
+"""So many unsafe cells an attempt protects by one change, which is quicker. Where they must move far, a change of many
+cells is of less use later: any cell that is given back undoes it for all of them."""
 NOISE = 0.4
 """How far the prices of an attempt stray, in natural logarithms."""
 
@@ -92,13 +95,15 @@ def _start(number: int, everywhere: Changes, guarantee: Guarantee, costs: Amount
     if number > 0:
         order, prices = random.permutation(order), costs * np.exp(random.normal(0, NOISE, cells.size))
     pool = Pool(guarantee)
-    hidden = hide(everywhere, pool, guarantee, prices, order, cells.unsafe | cells.open)
+    hidden = hide(
+        everywhere, pool, guarantee, prices, order, cells.unsafe | cells.open, TOGETHER[guarantee.rules.guarantee]
+    )
     return _finish(hidden, pool, guarantee, costs)
 
 
-def _finish(hidden: Mask, pool: Pool, guarantee: Guarantee, costs: Amounts) -> _Attempt:
+def _finish(hidden: Mask, pool: Pool, guarantee: Guarantee, costs: Amounts, needs: Needs | None = None) -> _Attempt:
     changes = Changes(guarantee.cells, hidden)
-    hidden = give_back(changes, pool, guarantee, costs, hidden)
+    hidden = give_back(changes, pool, guarantee, costs, hidden, needs)
     return _Attempt(hidden, float(costs[hidden & ~guarantee.cells.unsafe & ~guarantee.cells.open].sum()), pool, changes)
 
 
@@ -122,7 +127,7 @@ def _merge(best: _Attempt, other: _Attempt, guarantee: Guarantee, costs: Amounts
         for change in known[~(known[:, ~chosen] != 0).any(axis=1)]:
             pool.add(change)
         mended = hide(within, pool, guarantee, costs, order, chosen)
-        best = min(best, _finish(mended, pool, guarantee, costs), key=lambda attempt: attempt.cost)
+        best = min(best, _finish(mended, pool, guarantee, costs, cover.needs()), key=lambda attempt: attempt.cost)
         if not learnt:
             break
     return best
@@ -162,7 +167,7 @@ def _make_whole(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amoun
     for cell in np.flatnonzero(cells.unsafe).tolist():
         if bare[cell]:
             for amount in guarantee.amounts(cell):
-                found = changes.cheapest(cell, amount)
+                found = changes.cheapest({cell: amount})
                 if found is not None and take(whole(cells, found)):
                     break
     prices = np.where(hidden, TOUCH, costs)
