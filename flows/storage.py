@@ -35,6 +35,8 @@ AREA_ARROW = pa.schema(
 
 _SUFFIX = re.compile(r"(?:recent-)?[^-]+-[0-9a-f]{8}\.parquet$")
 """The end of a file's name, behind that of its load."""
+CHECKPOINT_EVERY = 10
+"""Versions of a table after which its log is summed up: else opening it takes longer with every night."""
 _FORGET = ".forget-earlier-residences"
 
 
@@ -159,10 +161,22 @@ def forget_earlier(layout: Layout, snapshot: Snapshot, name: str) -> None:
 
 
 def tidy(layout: Layout, snapshot: Snapshot, keep_hours: int) -> None:
-    """Delete what is older than policy keeps and no longer named by the snapshot."""
+    """Delete what is older than policy keeps and no longer named by the snapshot, and keep the way through logs short.
+
+    A checkpoint forgets which files were removed long ago, so that all files that no version names are looked for.
+    """
     for name, version in snapshot.tables.items():
-        table = DeltaTable(str(layout.lake / name))
-        table.vacuum(keep_hours, dry_run=False, enforce_retention_duration=False, keep_versions=[version])
+        folder = layout.lake / name
+        table = DeltaTable(str(folder))
+        table.vacuum(keep_hours, dry_run=False, enforce_retention_duration=False, full=True, keep_versions=[version])
+        if version - _last_checkpoint(folder) >= CHECKPOINT_EVERY:
+            DeltaTable(str(folder), version=version).create_checkpoint()
+
+
+def _last_checkpoint(folder: Path) -> int:
+    """Version of a table's last checkpoint; 0 where there is none."""
+    path = folder / "_delta_log" / "_last_checkpoint"
+    return int(json.loads(path.read_text("utf-8"))["version"]) if path.exists() else 0
 
 
 def replace_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -1,3 +1,5 @@
+import json
+import os
 from datetime import date
 from pathlib import Path
 
@@ -8,7 +10,17 @@ from deltalake import DeltaTable
 
 from flows import storage
 from flows.settings import Layout
-from flows.storage import Snapshot, commit, exclusive, lake_files, read_snapshot, replace_folder, tidy, write_snapshot
+from flows.storage import (
+    CHECKPOINT_EVERY,
+    Snapshot,
+    commit,
+    exclusive,
+    lake_files,
+    read_snapshot,
+    replace_folder,
+    tidy,
+    write_snapshot,
+)
 from schemas.errors import SourceRefused, UsageRefused
 from schemas.tables import TABLES
 
@@ -75,6 +87,32 @@ def test_tidying_keeps_the_snapshots_version_and_deletes_what_is_past_its_time(l
     tidy(layout, snapshot(versions[1]), keep_hours=0)
     assert rows_in(layout, versions[1]) == 3
     assert len(list((layout.lake / "vaccination").glob("*.parquet"))) == 2  # the snapshot's, and the newest
+
+
+def log_entries_read(folder: Path) -> int:
+    """Entries of a table's log behind its last checkpoint."""
+    checkpoint = json.loads((folder / "_delta_log" / "_last_checkpoint").read_text())["version"]
+    return sum(int(entry.stem) > checkpoint for entry in (folder / "_delta_log").glob("*.json"))
+
+
+def test_a_log_is_summed_up_and_what_is_past_its_time_goes_all_the_same(layout: Layout) -> None:
+    folder = layout.lake / "vaccination"
+    versions = []
+    for night in range(3 * CHECKPOINT_EVERY):
+        versions.append(commit(layout, "vaccination", [staged(layout, night + 1)], "load", 0))
+        tidy(layout, snapshot(versions[-1]), keep_hours=24)
+    assert log_entries_read(folder) <= CHECKPOINT_EVERY
+    assert [rows_in(layout, version) for version in versions] == list(range(1, len(versions) + 1))
+    # As if the removals were so old that a checkpoint no longer tells of them.
+    DeltaTable(str(folder)).alter.set_table_properties({"delta.deletedFileRetentionDuration": "interval 0 hours"})
+    DeltaTable(str(folder)).create_checkpoint()
+    for file in folder.glob("*.parquet"):
+        os.utime(file, (0, 0))
+    tidy(layout, snapshot(versions[-1]), keep_hours=24)
+    assert rows_in(layout, versions[-1]) == 3 * CHECKPOINT_EVERY
+    assert {str(path) for path in folder.glob("*.parquet")} == set(
+        lake_files(layout, snapshot(versions[-1]))["vaccination"]
+    )
 
 
 def test_an_empty_lake_says_what_to_do(layout: Layout) -> None:
