@@ -83,13 +83,13 @@ def evaluate(
     persons = read_persons(lake)
     residences, restrictions = read_residences(lake, areas, len(persons)), read_restrictions(lake, len(persons))
     every = _with_components(indicators)
-    leaves = leaves_of(every)
-    masks = _record_masks(lake, leaves, persons, residences, days, codelists or load_codelists())
+    leaves, lives_here = leaves_of(every), resident_mask(residences, persons.births, days)
+    masks = _record_masks(lake, leaves, persons, residences, lives_here, days, codelists or load_codelists())
     masks |= select_masks(lake, [leaf for leaf in leaves if isinstance(leaf, Selected)], as_ofs, len(persons))
     counted = masks_between(persons.births, FAR_PAST, days)
     counted &= ~restricted_mask(restrictions, NOT_COUNTED, len(persons), days)
     status = _statuses(every, masks, counted)
-    resident = counted & resident_mask(residences, persons.births, days) & ~masks[Died()]
+    resident = counted & lives_here & ~masks[Died()]
     reachable = counted & ~restricted_mask(restrictions, CONTACT_BAN, len(persons), days) & ~masks[Died()]
     secret = restricted_mask(restrictions, SECURITY_BAN, len(persons), days)
     columns = {"counted": counted, "resident": resident, "may_be_contacted": reachable}
@@ -110,6 +110,7 @@ def _record_masks(
     leaves: Mapping[Leaf, Reach],
     persons: Persons,
     residences: Residences,
+    lives_here: Masks,
     days: Days,
     codelists: Mapping[str, CodeList],
 ) -> dict[Leaf, Masks]:
@@ -120,7 +121,7 @@ def _record_masks(
         if isinstance(leaf, Age):
             masks[leaf] = age_masks(persons.births, (leaf.from_months, leaf.below_months), days)
         elif isinstance(leaf, MovedAway):
-            masks[leaf] = all_dates(days) & ~resident_mask(residences, persons.births, days)
+            masks[leaf] = all_dates(days) & ~lives_here
         elif isinstance(leaf, ResidentAtLeast):
             masks[leaf] = resident_mask(residences, persons.births, days, leaf)
     return masks
