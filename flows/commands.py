@@ -134,7 +134,7 @@ def run_all(given: argparse.Namespace, layout: Layout) -> None:
 def show_counts(given: argparse.Namespace, layout: Layout) -> None:
     """Print unprotected counts."""
     layout.create()
-    from flows.analysis import confidential_counts
+    from flows.unprotected import confidential_counts
 
     write(confidential_counts(layout, given.indicator, given.as_of, given.reason, given.area))
 

@@ -8,6 +8,7 @@ import polars as pl
 
 from flows.room.acts import verify
 from flows.settings import Layout, prepare
+from flows.unprotected import confidential_counts
 from schemas.areas import CITY, DISTRICT, MAJOR, UNKNOWN_AREA, load_areas
 from schemas.errors import UsageRefused
 from schemas.labels import load_labels
@@ -57,8 +58,6 @@ def unprotected(layout: Layout, indicator: str, as_of: date, reason: str) -> pl.
     Raises UsageRefused where the indicator or the date is not known, or no reason is given.
     """
     prepare(layout)
-    from flows.analysis import confidential_counts  # loads Prefect, which reads the environment that prepare() sets
-
     text = confidential_counts(layout, indicator, as_of, reason, None, with_months_before=True)
     rows = pl.read_csv(text.encode(), infer_schema=False)
     areas = pl.read_parquet(layout.counts / as_of.isoformat() / "areas.parquet")

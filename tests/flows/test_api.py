@@ -96,10 +96,15 @@ from pathlib import Path
 from flows import cli
 cli.run(["--help"])
 assert not {"prefect", "polars", "duckdb"} & set(sys.modules)
-for words in (["status"], ["candidate", "list"], ["verify", "none"], ["quality", "list"], ["view", "--port", "0"]):
+asked = ["--as-of", "2026-10-31", "--reason", "b"]
+for words in (
+    *(["status"], ["candidate", "list"], ["verify", "none"], ["quality", "list"], ["view", "--port", "0"]),
+    *(["counts", "--indicator", "a", *asked], ["evidence", "--indicator", "a", *asked], ["coverage", *asked]),
+    *(["indicators", "check"], ["quarantine"], ["audit", "list"], ["notices", "list"], ["attack", "none"]),
+):
     cli.run([*words, "--data", sys.argv[1]])
     assert "prefect" not in sys.modules, words
-cli.run(["counts", "--indicator", "a", "--as-of", "2026-10-31", "--reason", "b", "--data", sys.argv[1]])
+import flows.zone
 assert "prefect" in sys.modules
 """
 
@@ -112,6 +117,23 @@ def test_no_command_leaves_anything_at_home(tmp_path: Path) -> None:
         process.communicate()
     assert process.returncode == 0
     assert list(home.iterdir()) == []
+
+
+READ = """
+import sys
+from flows import cli
+as_of = ["--as-of", sys.argv[2], "--reason", "to see the figures", "--data", sys.argv[1]]
+for words in (["counts", "--indicator", sys.argv[3]], ["evidence", "--indicator", sys.argv[3]], ["coverage"]):
+    assert cli.run([*words, *as_of]) == 0, words
+    assert "prefect" not in sys.modules, words
+"""
+
+
+def test_figures_are_shown_without_prefect(data: Path) -> None:
+    """It takes longer to load than they take to show."""
+    with started(["-c", READ, str(data), AS_OF, "diabetes_hba1c_missing"]) as process:
+        process.communicate()
+    assert process.returncode == 0
 
 
 @pytest.mark.slow

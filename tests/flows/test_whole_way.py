@@ -216,7 +216,7 @@ def test_a_source_that_may_be_somebodys_waits_for_a_steward(
 
 @pytest.mark.parametrize("months", [1, 3])
 def test_months_before_the_date_are_counted_too(data: Path, caregap: Caregap, months: int) -> None:
-    from flows.analysis import confidential_counts
+    from flows.unprotected import confidential_counts
 
     assert caregap("analyse", "--as-of", AS_OF, "--months", months, data=data).code == 0
     counts = pl.read_parquet(data / "platform" / "counts" / AS_OF / "counts.parquet")

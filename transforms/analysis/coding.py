@@ -23,10 +23,13 @@ def coded(codelists: Sequence[CodeList], systems: tuple[str, ...]) -> pl.Expr:
 
 
 def among(codelists: Sequence[CodeList], system: str) -> pl.Expr:
-    """Rows whose code lies between the first and the last of the lists: few comparisons where no order helps a scan."""
+    """Rows whose code lies between the first and the last of a system's in the lists, whatever its own system.
+
+    Few comparisons, and of one column, where no order helps a scan.
+    """
     codes = [code for codelist in codelists for code in codelist.codes.get(system, ())]
     after_last = max(code[:-1] + chr(ord(code[-1]) + 1) for code in codes)
-    return (pl.col("code_system") == system) & (pl.col("code") >= min(codes)) & (pl.col("code") < after_last)
+    return (pl.col("code") >= min(codes)) & (pl.col("code") < after_last)
 
 
 def _ranges(codes: list[str]) -> list[tuple[str, str]]:

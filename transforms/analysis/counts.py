@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from schemas.areas import CITY, MAJOR
+from schemas.areas import CITY, MAJOR, UNKNOWN_AREA
 from schemas.errors import UsageRefused
 from schemas.indicators import Indicator, age_reach
 from schemas.table import PERSON_NUMBER
@@ -132,8 +132,11 @@ def residents(statuses: Statuses) -> pl.DataFrame:
 def margins(counts: pl.DataFrame, areas: pl.DataFrame) -> pl.DataFrame:
     """The same counts with every sum over area, sex and age band beside them, marked `*`.
 
-    An area is a district or unknown, its major district, or `*` for everybody; the unknown area is in `*` alone.
+    An area is a district or unknown, its major district, or `*` for everybody; the unknown area is in `*` alone. Raises
+    UsageRefused where a district is not of the geography, for it would be missing in the sums.
     """
+    if not set(counts["area_code"].unique()) <= {UNKNOWN_AREA, *areas["code"]}:
+        raise UsageRefused("a district is not of the geography", "Give the geography that was counted by", "area")
     parents = areas.filter(pl.col("level").is_in([CITY, MAJOR]).not_()).select(area_code="code", above="parent")
     keys = [name for name in counts.columns if name in COUNT_SCHEMA and COUNT_SCHEMA[name] in (pl.String, pl.Date)]
     measures = [name for name in counts.columns if name not in keys]

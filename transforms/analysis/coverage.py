@@ -5,15 +5,16 @@ stands how many of the residents have any record at all, how complete the rows a
 12 months before: where recording has risen, a fall in gaps is not by itself better care.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from functools import reduce
 from operator import add
-from typing import TypeAlias
+from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from schemas.areas import UNKNOWN_AREA
@@ -25,8 +26,6 @@ from transforms.analysis.evaluation import Statuses, evaluate
 from transforms.analysis.lake import PERSONS_AT_ONCE, Files, Lake, tables_named
 from transforms.analysis.reading import person_numbers
 from transforms.analysis.selects import select_text
-
-Numbers: TypeAlias = NDArray[np.int32]
 
 MONTHS_BEFORE = 12
 _FILES_AT_ONCE = 16
@@ -58,24 +57,13 @@ RISE = 0.1
 
 def tables_used(indicator: Indicator) -> tuple[str, ...]:
     """Tables with events that an indicator is counted from, in alphabetical order."""
-    found = set()
-    for part in _parts(indicator):
-        if isinstance(part, Events):
-            found.add(part.table)
-        elif isinstance(part, Selected):
-            found |= set(tables_named(select_text(part.name)))
+    found = {name for component in indicator.components for name in tables_used(component)}
+    for leaf in indicator.leaves:
+        if isinstance(leaf, Events):
+            found |= {leaf.table, *(rows.table for rows in (leaf.follow.rows if leaf.follow else ()))}
+        elif isinstance(leaf, Selected):
+            found |= set(tables_named(select_text(leaf.name)))
     return tuple(sorted(name for name in found if "event_date" in TABLES[name].names))
-
-
-def _parts(definition: object) -> Iterator[object]:
-    """Everything that a definition is made of, however deep: clauses within clauses, and what they refer to."""
-    if isinstance(definition, tuple):
-        for part in definition:
-            yield from _parts(part)
-    elif is_dataclass(definition):
-        yield definition
-        for field in fields(definition):
-            yield from _parts(getattr(definition, field.name))
 
 
 def coverage(
@@ -102,7 +90,7 @@ def _of_block(lake: Lake, tables: Sequence[str], as_of: date, areas: pl.DataFram
     dates = [date.fromordinal(date(1970, 1, 1).toordinal() + int(day)) for day in ends[1:]]
     statuses = evaluate(lake, [], dates, (0,), areas)
     homes = _homes(statuses)
-    residents = np.concatenate([_tally(home, None, len(statuses.area_codes)) for home in homes])
+    residents = np.concatenate([_tally(home, len(statuses.area_codes)) for home in homes])
     found = [_of_table(lake, TABLES[name], ends, homes, residents) for name in tables]
     labels = pl.DataFrame({"month_end": dates}).join(pl.DataFrame({"area_code": statuses.area_codes}), how="cross")
     frames = [
@@ -182,39 +170,52 @@ def _of_table(
 ) -> list[pl.Series]:
     """Counts by month and area, months first. `ends` begins with the day before the first month."""
     month_count, person_count = homes.shape
-    area_count = len(residents) // month_count
     # Each month has a cell more, for the rows that do not count: of somebody who does not live here, or recorded later.
-    width, of_person = area_count + 1, homes.ravel()
+    width = len(residents) // month_count + 1
+    cell_count, of_person = month_count * width, homes.ravel()
     month_of_day = np.repeat(np.arange(month_count, dtype=np.int32), np.diff(ends))
-    bits = np.left_shift(np.uint32(1), np.arange(month_count, dtype=np.uint32))
-    counts = {name: np.zeros(month_count * area_count) for name, kind in COVERAGE_SCHEMA.items() if kind == pl.Int64}
-    seen = np.zeros(person_count, dtype=np.uint32)
+    # Rows by cell, and by whether they have a delay, lack a code and lack a value.
+    kinds_of_rows, delay_days = np.zeros((cell_count, 2, 2, 2), dtype=np.int64), np.zeros(cell_count)
+    seen = np.zeros(month_count * person_count, dtype=np.bool_)
     paths = lake.files.get(table.name, ())
     for start in range(0, len(paths), _FILES_AT_ONCE):
         rows = _read(replace(lake, files={table.name: paths[start : start + _FILES_AT_ONCE]}), table, ends)
         persons = person_numbers(rows[PERSON_NUMBER].to_numpy(), table.name, person_count)
-        days, recorded = rows["event_date"].to_numpy(), rows["recorded_date"].to_numpy()
-        months = month_of_day[days - ends[0] - 1]
-        cells = of_person[months.astype(np.int64) * person_count + persons]
-        cells[recorded > ends[1:][months]] = area_count
-        np.bitwise_or.at(seen, persons, np.where(cells < area_count, bits[months], np.uint32(0)))
-        cells += months * width
-        delays = recorded - days
-        has_delay = delays >= 0
-        late = np.bincount(cells, np.where(has_delay, delays, 0), month_count * width)
-        tallies = {
-            "rows": _tally(cells, None, area_count, month_count),
-            "rows_with_delay": _tally(cells, has_delay, area_count, month_count),
-            "delay_days": late.reshape(-1, width)[:, :-1].ravel(),
-        }
-        for name in ("code", "value"):
-            if name in table.names:
-                missing = rows[f"without_{name}"].to_numpy()
-                tallies[f"rows_without_{name}"] = _tally(cells, missing, area_count, month_count)
-        for name, tally in tallies.items():
-            counts[name] += tally
-    with_record = [_tally(home, seen & bit > 0, area_count) for home, bit in zip(homes, bits, strict=True)]
-    counts["residents"], counts["residents_with_record"] = residents, np.concatenate(with_record)
+        days = rows["event_date"].to_numpy()
+        months = month_of_day[days - (ends[0] + 1)]
+        places = months.astype(np.int64) * person_count + persons
+        cells = of_person[places]
+        kinds = np.zeros(rows.height, dtype=np.int32)
+        for name, kind in (("without_value", 1), ("without_code", 2)):
+            if name in rows.columns:
+                kinds += rows[name].to_numpy() * np.int32(kind)
+        delays = np.full(rows.height, -1, dtype=np.int32)
+        if rows["recorded_date"].null_count() < rows.height:
+            recorded = rows["recorded_date"].fill_null(FAR_PAST).to_numpy()
+            is_later = recorded > ends[1:][months]
+            cells[is_later], places = width - 1, places[~is_later]
+            delays = recorded - days
+            kinds += (delays >= 0) * np.int32(4)
+        seen[places] = True
+        cells += months * np.int32(width)
+        tally = np.bincount(cells * np.int32(8) + kinds, minlength=kinds_of_rows.size)
+        kinds_of_rows += tally.reshape(kinds_of_rows.shape)
+        delayed = np.flatnonzero(delays > 0)
+        delay_days += np.bincount(cells[delayed], delays[delayed], cell_count)
+
+    def by_area(tally: NDArray[Any]) -> NDArray[Any]:
+        return tally.reshape(month_count, width)[:, :-1].ravel()
+
+    with_record = [_tally(home[has], width - 1) for home, has in zip(homes, seen.reshape(homes.shape), strict=True)]
+    counts = {
+        "residents": residents,
+        "residents_with_record": np.concatenate(with_record),
+        "rows": by_area(kinds_of_rows.sum(axis=(1, 2, 3))),
+        "rows_without_code": by_area(kinds_of_rows[:, :, 1].sum(axis=(1, 2))),
+        "rows_without_value": by_area(kinds_of_rows[..., 1].sum(axis=(1, 2))),
+        "rows_with_delay": by_area(kinds_of_rows[:, 1].sum(axis=(1, 2))),
+        "delay_days": by_area(delay_days),
+    }
     absent = {f"rows_without_{name}" for name in ("code", "value") if name not in table.names}
     return [
         pl.Series(name, [None] * len(count) if name in absent else count, dtype=pl.Float64)
@@ -222,25 +223,35 @@ def _of_table(
     ]
 
 
-def _tally(cells: Numbers, which: NDArray[np.bool_] | None, area_count: int, month_count: int = 1) -> NDArray[np.int64]:
-    """How many of the cells, or of some of them, are of each month and area; a month's last cell is left out."""
-    if which is not None and not which.all():
-        cells = cells[which]
-    found = np.bincount(cells, minlength=month_count * (area_count + 1))
-    return found.reshape(month_count, -1)[:, :-1].ravel()
+def _tally(homes: NDArray[np.int32], area_count: int) -> NDArray[np.int64]:
+    """How many of the persons live in each area; those who live nowhere here are left out."""
+    return np.bincount(homes, minlength=area_count + 1)[:-1]
 
 
 def _read(lake: Lake, table: Table, ends: Days) -> pl.DataFrame:
+    """Rows of the months; whether they lack a code or a value, unless the files say that none does."""
     first, last = (pl.lit(int(day), pl.Int32).cast(pl.Date) for day in (ends[0], ends[-1]))
-    missing = {f"without_{name}": pl.col(name).is_null() for name in ("code", "value") if name in table.names}
+    lacking = [name for name in ("code", "value") if name in table.names and _may_lack(lake.files[table.name], name)]
     return (
         lake.scan(table)
         .filter(pl.col("event_date") > first, pl.col("event_date") <= last)
         .select(
             pl.col(PERSON_NUMBER).fill_null(-1),
             pl.col("event_date").to_physical(),
-            pl.col("recorded_date").to_physical().fill_null(FAR_PAST),
-            **missing,
+            pl.col("recorded_date").to_physical(),
+            **{f"without_{name}": pl.col(name).is_null() for name in lacking},
         )
         .collect(engine="streaming")
     )
+
+
+def _may_lack(paths: Sequence[str], column: str) -> bool:
+    """Whether a value of a column may be missing: unless each file says that none is."""
+    for path in paths:
+        about = pq.read_metadata(path)
+        place = about.schema.names.index(column)
+        for group in range(about.num_row_groups):
+            statistics = about.row_group(group).column(place).statistics
+            if statistics is None or not statistics.has_null_count or statistics.null_count:
+                return True
+    return False

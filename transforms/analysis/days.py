@@ -100,9 +100,10 @@ def masks_between(days: Days, after: Days | int, until: Days | int) -> Masks:
     """For each day the as-of dates m with after[m] < day <= until[m]; a plain number stands for every as-of date."""
     starts, ends = np.broadcast_arrays(np.atleast_1d(after), np.atleast_1d(until))
     if len(starts) == 1:
-        is_after = (days > starts) | (starts == FAR_PAST)  # a day that is not known may be FAR_PAST itself
-        held: Masks = (is_after & (days <= ends)).astype(np.uint32)
-        return held
+        held = days <= ends
+        if starts[0] != FAR_PAST:  # a day that is not known may be FAR_PAST itself
+            held &= days > starts
+        return held.astype(np.uint32)
     edges = np.concatenate([starts, ends])
     edges = edges[(edges > FAR_PAST) & (edges < FAR_FUTURE)]
     first, last = (int(edges.min()), int(edges.max()) + 1) if edges.size else (0, 0)

@@ -9,11 +9,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from schemas.codelists import CodeList, load_codelists
-from schemas.errors import UsageRefused
+from schemas.errors import Refusal
 from schemas.indicators import Age, Died, Events, Gap, Indicator, Leaf, MovedAway, ResidentAtLeast, Selected
 from schemas.table import PERSON_NUMBER
+from transforms.analysis.asked import check_asked, check_files
 from transforms.analysis.compiling import leaves_of
-from transforms.analysis.days import FAR_PAST, MAX_AS_OFS, Days, Masks, Reach, age_masks, day_numbers, masks_between
+from transforms.analysis.days import FAR_PAST, Days, Masks, Reach, age_masks, day_numbers, masks_between
 from transforms.analysis.features import event_masks
 from transforms.analysis.lake import Files, Lake, as_lake
 from transforms.analysis.persons import (
@@ -75,21 +76,38 @@ def evaluate(
 
     `files` are the Parquet files of each table of one consistent version of the lake, where a table may be missing, or
     a part of such a lake. `areas` is a geography (`schemas.areas`). Raises UsageRefused where the dates or a definition
-    cannot be used, and QualityGateFailed where rows belong to nobody.
+    cannot be used, and QualityGateFailed where rows belong to nobody or a file is not as its table is declared.
     """
-    if not 1 <= len(as_ofs) <= MAX_AS_OFS or len(set(as_ofs)) < len(as_ofs):
-        raise UsageRefused(f"there must be 1 to {MAX_AS_OFS} different as-of dates", "Ask for fewer months at once")
-    lake, days = as_lake(files), day_numbers(as_ofs)
+    lake = as_lake(files)
+    check_asked(lake, indicators, as_ofs, age_band_starts, areas)
+    try:
+        return _evaluated(lake, indicators, as_ofs, age_band_starts, areas, codelists or load_codelists())
+    except Refusal:
+        raise
+    except Exception:
+        check_files(lake)
+        raise
+
+
+def _evaluated(
+    lake: Lake,
+    indicators: Sequence[Indicator],
+    as_ofs: Sequence[date],
+    age_band_starts: Sequence[int],
+    areas: pl.DataFrame,
+    codelists: Mapping[str, CodeList],
+) -> Statuses:
+    days = day_numbers(as_ofs)
     persons = read_persons(lake)
     residences, restrictions = read_residences(lake, areas, len(persons)), read_restrictions(lake, len(persons))
     every = _with_components(indicators)
-    leaves = leaves_of(every)
-    masks = _record_masks(lake, leaves, persons, residences, days, codelists or load_codelists())
+    leaves, lives_here = leaves_of(every), resident_mask(residences, persons.births, days)
+    masks = _record_masks(lake, leaves, persons, residences, lives_here, days, codelists)
     masks |= select_masks(lake, [leaf for leaf in leaves if isinstance(leaf, Selected)], as_ofs, len(persons))
     counted = masks_between(persons.births, FAR_PAST, days)
     counted &= ~restricted_mask(restrictions, NOT_COUNTED, len(persons), days)
     status = _statuses(every, masks, counted)
-    resident = counted & resident_mask(residences, persons.births, days) & ~masks[Died()]
+    resident = counted & lives_here & ~masks[Died()]
     reachable = counted & ~restricted_mask(restrictions, CONTACT_BAN, len(persons), days) & ~masks[Died()]
     secret = restricted_mask(restrictions, SECURITY_BAN, len(persons), days)
     columns = {"counted": counted, "resident": resident, "may_be_contacted": reachable}
@@ -110,6 +128,7 @@ def _record_masks(
     leaves: Mapping[Leaf, Reach],
     persons: Persons,
     residences: Residences,
+    lives_here: Masks,
     days: Days,
     codelists: Mapping[str, CodeList],
 ) -> dict[Leaf, Masks]:
@@ -120,7 +139,7 @@ def _record_masks(
         if isinstance(leaf, Age):
             masks[leaf] = age_masks(persons.births, (leaf.from_months, leaf.below_months), days)
         elif isinstance(leaf, MovedAway):
-            masks[leaf] = all_dates(days) & ~resident_mask(residences, persons.births, days)
+            masks[leaf] = all_dates(days) & ~lives_here
         elif isinstance(leaf, ResidentAtLeast):
             masks[leaf] = resident_mask(residences, persons.births, days, leaf)
     return masks

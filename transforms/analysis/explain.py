@@ -81,7 +81,11 @@ def check_indicators(folder: Path | None = None) -> dict[str, Indicator]:
     Raises UsageRefused with the file, the place in it and the mend, at the first thing that is wrong.
     """
     codelists = load_codelists()
+    if folder is not None and not folder.is_dir():
+        raise UsageRefused("there is no such folder", "Give the folder of the definitions")
     found = load_indicators(folder, codelists)
+    if not found:
+        raise UsageRefused("the folder holds no definition", "Give one with a TOML file for each indicator")
     for indicator in found.values():
         try:
             evaluate({}, [indicator], [date(2000, 1, 1)], [0], load_areas(), codelists)

@@ -12,6 +12,7 @@ import duckdb
 import polars as pl
 import pyarrow.parquet as pq
 
+from schemas.errors import UsageRefused
 from schemas.table import PERSON_NUMBER, Table
 from schemas.tables import TABLES
 from transforms.retracted import IS_RETRACTED, retracted_in
@@ -74,6 +75,8 @@ class Lake:
 
     def blocks(self, persons_at_once: int) -> Iterator["Lake"]:
         """The lake in ranges of so many persons, in order, each with the files that can have rows of them."""
+        if persons_at_once < 1:
+            raise UsageRefused("nobody would be evaluated", "Evaluate at least one person at once")
         largest = self.scan(TABLES["person"]).select(pl.col(PERSON_NUMBER).max()).collect().item()
         if largest is None or largest < persons_at_once:
             yield self

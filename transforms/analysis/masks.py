@@ -17,8 +17,12 @@ _SPAN = 2**32
 def scatter(persons: Numbers, masks: Masks, person_count: int) -> Masks:
     """For each person number all the bits of its rows."""
     result = np.zeros(person_count, dtype=np.uint32)
-    places = np.flatnonzero(masks > 0)
-    np.bitwise_or.at(result, persons[places], masks[places])
+    places = np.flatnonzero(masks)
+    persons, masks = persons[places], masks[places]
+    if masks.size and (masks == masks[0]).all():  # as with one as-of date; to set bits costs half of adding them
+        result[persons] = masks[0]
+    else:
+        np.bitwise_or.at(result, persons, masks)
     return result
 
 

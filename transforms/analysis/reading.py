@@ -137,36 +137,48 @@ def _readings(
             rows = _dated(every, together)
             if together[0].rows.codes:
                 large.append(_reading(table, together, _coded(rows, table, together, codelists)))
-            else:  # one of its own, whose conditions the scan itself sees to
+            elif len(together) == 1:  # the scan itself sees to its conditions
                 (one,) = together
                 rows = rows.filter(pl.lit(value=True), *conditions(one.rows))
                 large.append(_reading(table, [replace(one, rows=Events(name))], [rows], one.rows))
+            else:
+                first = [_of_column(one.rows, table.order[0]) for one in together]
+                rows = rows.filter(pl.any_horizontal([pl.all_horizontal(True, *conditions(one)) for one in first]))
+                large.append(_reading(table, together, [rows], by_texts=False))
     return small, large
 
 
 def _scan_of(asked: _Asked) -> tuple[object, ...]:
     """What may be read in one scan has the same key.
 
-    The order of a table lets a scan skip what it does not ask for. So rows without codes are each a scan of their own,
-    and where the table is in the order of codes, so are rows of other days or columns; elsewhere codes share a scan.
+    The order of a table lets a scan skip what it does not ask for. So rows without codes are each a scan of their own
+    where the second column tells them, and share one with those of the same days where it does not. Where the table is
+    in the order of codes, rows of other days or columns are scans of their own; elsewhere codes share a scan.
     """
+    order = TABLES[asked.rows.table].order
     if not asked.rows.codes:
-        return (asked.rows,)
-    in_order = TABLES[asked.rows.table].order[:2] == CODE
+        named = {name for name, _ in (*asked.rows.where, *asked.rows.where_not)}
+        return (asked.rows,) if order[1] in named else (asked.rows.table, asked.after)
+    in_order = order[:2] == CODE
     return (asked.rows.table, asked.after, asked.columns) if in_order else (asked.rows.table,)
 
 
 def _reading(
-    table: Table, asked: Sequence[_Asked], scans: Sequence[pl.LazyFrame], known_as: Events | None = None
+    table: Table,
+    asked: Sequence[_Asked],
+    scans: Sequence[pl.LazyFrame],
+    known_as: Events | None = None,
+    *,
+    by_texts: bool = True,
 ) -> _Reading:
     """What is asked of some scans of a table.
 
-    The first columns of the table's order are read as they are, and tell the rows apart by their runs. Conditions on
-    other columns are worked out by the scan itself, so that their texts are not kept.
+    The first columns of the table's order are read as they are, and tell the rows apart by their runs, unless not
+    `by_texts`. Conditions on other columns are worked out by the scan itself, so that their texts are not kept.
     """
     named = {name for one in asked for name, _ in (*one.rows.where, *one.rows.where_not)}
     named |= {name for one in asked if one.rows.codes or "code" in one.columns for name in CODE}
-    in_order = [name for name in table.order[:2] if name in named]
+    in_order = [name for name in table.order[:2] if name in named and by_texts]
     beside = {one.rows: _beside(one.rows, in_order) for one in asked}
     others = {name for one in asked for name in one.columns if name not in in_order}
     texts = {*in_order, *(CODE if "code" in others or any(rows.codes for rows in beside.values()) else ())}
@@ -189,6 +201,12 @@ def _found(read: pl.DataFrame, reading: _Reading, codelists: CodeLists) -> dict[
         reading.known_as or one.rows: records_of(runs, one.rows, one.columns, codelists, flags.get(beside[one.rows]))
         for one in reading.asked
     }
+
+
+def _of_column(rows: Events, column: str) -> Events:
+    """What is asked of rows in one column."""
+    where, where_not = (tuple(one for one in found if one[0] == column) for found in (rows.where, rows.where_not))
+    return replace(rows, where=where, where_not=where_not)
 
 
 def _beside(rows: Events, in_order: Sequence[str]) -> Events:
@@ -243,12 +261,15 @@ def _dated(rows: pl.LazyFrame, asked: Sequence[_Asked]) -> pl.LazyFrame:
 
 
 def _coded(rows: pl.LazyFrame, table: Table, asked: Sequence[_Asked], codelists: CodeLists) -> list[pl.LazyFrame]:
-    """Rows of all the code lists, and others where no order helps to skip them; a scan per code system in use."""
-    # The table is in the order of the code systems: each scan skips the rows of the others.
+    """Rows of all the code lists, and others where no order helps to skip them.
+
+    A table in the order of codes has a scan per code system in use: each skips the rows of the others.
+    """
     lists = [codelists[name] for name in sorted({name for one in asked for name in one.rows.codes})]
     systems = [name for name in table.column("code_system").terms if any(name in one.codes for one in lists)]
-    in_order = table.order[:2] == CODE
-    return [rows.filter(coded(lists, (system,)) if in_order else among(lists, system)) for system in systems]
+    if table.order[:2] != CODE:
+        return [rows.filter(pl.any_horizontal([among(lists, system) for system in systems]))]
+    return [rows.filter(coded(lists, (system,))) for system in systems]
 
 
 def person_numbers(numbers: pl.Series | Numbers, table: str, person_count: int) -> Numbers:

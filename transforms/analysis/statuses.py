@@ -42,7 +42,7 @@ def status_of(indicator: Indicator, masks: Mapping[Leaf, Masks], counted: Masks)
     A dead person, or one who has left, is excluded for that and is in no stratum of newcomers.
     """
     everybody = counted & holds(indicator.population, masks)
-    persons = np.flatnonzero(everybody).astype(np.int32)
+    persons = np.flatnonzero(everybody)
     own = {leaf: masks[leaf][persons] for leaf in indicator.leaves}
     left = population = everybody[persons]
     others, reasons = np.zeros_like(population), {}
@@ -61,7 +61,7 @@ def status_of(indicator: Indicator, masks: Mapping[Leaf, Masks], counted: Masks)
     newcomer = population & newly & ~others
     eligible = left & ~declined
     return Status(
-        persons=persons,
+        persons=persons.astype(np.int32),
         open=left & neither,
         closed=left & closed,
         declined=left & declined,
