@@ -27,7 +27,7 @@ def test_evidence_is_written_for_the_account_alone_and_logged(data: Path, carega
     rows = pl.read_parquet(path)
     assert not rows["person_number"].is_duplicated().any()
     open_rows = rows.filter(status="open")
-    assert open_rows.height > 10
+    assert open_rows.height > 5
     assert open_rows["evidence"].list.len().min() == 1
     assert rows.filter(pl.col("status") != "open")["evidence"].list.len().max() == 0
     told = open_rows.select(pl.col("evidence").list.first().struct.unnest())
