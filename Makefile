@@ -20,7 +20,7 @@ serve: .venv/ready ## Serve pages, API and scheduled flows: make serve [PORT=420
 	@$(BIN)/caregap --data $(DATA) serve --source $(SOURCE) --years $(YEARS) --port $(PORT)
 
 test: .venv/ready ## Run the fast tests
-	$(BIN)/python -m pytest -n 2 -m "not slow and not bench"
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow and not bench"
 
 test-slow: .venv/ready ## Run the heavier tests, and each law with more examples
 	$(BIN)/python -m pytest -n 2 -m "slow or hypothesis" --hypothesis-profile many

@@ -173,10 +173,10 @@ def earlier_release(data: Path, name: str, day: str, **about: object) -> Path:
     published = Layout(data).published
     folder = Path(shutil.copytree(published / f"{AS_OF}-1", published / name))
     is_city = pl.all_horizontal(pl.col(part) == "*" for part in ("major", "district", "sex", "age_band"))
-    is_gap = is_city & (pl.col("measure") == "gap") & (pl.col("indicator") == "hypertension_bp_missing")
-    table = pl.read_parquet(folder / "table.parquet").with_columns(
-        as_of=pl.lit(day).str.to_date(), value=pl.col("value") - 10 * is_gap.cast(pl.Int64)
-    )
+    table = pl.read_parquet(folder / "table.parquet")
+    city = table.filter(is_city, measure="gap", status="published").sort("value", descending=True)
+    is_gap = is_city & (pl.col("measure") == "gap") & (pl.col("indicator") == city["indicator"][0])
+    table = table.with_columns(as_of=pl.lit(day).str.to_date(), value=pl.col("value") - 10 * is_gap.cast(pl.Int64))
     table.write_parquet(folder / "table.parquet")
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest |= {"release_id": name, "as_of": day, "generated": False} | about

@@ -285,6 +285,7 @@ def test_a_password_on_the_command_line_becomes_a_secret(monkeypatch: pytest.Mon
 def test_the_zones_of_a_run_are_given_no_password(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(settings, "_taken", {})
     given: list[str] = []
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")  # else the command would start one
     monkeypatch.setattr(run, "run_all", lambda *zones: given.extend(word for words in zones for word in words))
     address = f"postgresql://u:{CANARY}@127.0.0.1/d"
     assert cli.run(["run", "--source", address, "--as-of", "2026-10-31", "--data", str(tmp_path / "data")]) == 0
