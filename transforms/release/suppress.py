@@ -35,9 +35,11 @@ EFFORTS = {
     "thorough": Effort(12, 10, 8, 40_000_000, 0.005),
 }
 NEAR = 1e-6
-TOGETHER = {"not_exact": 6, "not_small": 1}
+TOGETHER = {"not_exact": 6, "not_small": 2}
 """So many unsafe cells an attempt protects by one change, which is quicker. Where they must move far, a change of many
 cells is of less use later: any cell that is given back undoes it for all of them."""
+FEW = 3
+"""Attempts that are too few to win back by merging what changes of many cells hide."""
 NOISE = 0.4
 """How far the prices of an attempt stray, in natural logarithms."""
 
@@ -81,7 +83,9 @@ def suppress(cells: Merged, rules: Disclosure, safe_from: int, costs: Amounts | 
     everywhere = Changes(cells, ~cells.fixed)
     unsafe = np.flatnonzero(cells.unsafe)
     order = unsafe[np.argsort(-cells.value[unsafe], kind="stable")]
-    attempts = [_start(number, everywhere, guarantee, costs, order) for number in range(_attempts(guarantee))]
+    count = _attempts(guarantee)
+    together = _together(guarantee, count)
+    attempts = [_start(number, everywhere, guarantee, costs, order, together) for number in range(count)]
     best, *others = sorted(attempts, key=lambda attempt: attempt.cost)
     for other in others:
         best = _merge(best, other, guarantee, costs, order)
@@ -89,15 +93,15 @@ def suppress(cells: Merged, rules: Disclosure, safe_from: int, costs: Amounts | 
     return replace(answer, bare=answer.bare | told)
 
 
-def _start(number: int, everywhere: Changes, guarantee: Guarantee, costs: Amounts, order: Whole) -> _Attempt:
+def _start(
+    number: int, everywhere: Changes, guarantee: Guarantee, costs: Amounts, order: Whole, together: int
+) -> _Attempt:
     """One attempt from nothing; the first takes the largest first, the others differ by chance, the same each time."""
     cells, random, prices = guarantee.cells, np.random.default_rng(number), costs
     if number > 0:
         order, prices = random.permutation(order), costs * np.exp(random.normal(0, NOISE, cells.size))
     pool = Pool(guarantee)
-    hidden = hide(
-        everywhere, pool, guarantee, prices, order, cells.unsafe | cells.open, TOGETHER[guarantee.rules.guarantee]
-    )
+    hidden = hide(everywhere, pool, guarantee, prices, order, cells.unsafe | cells.open, together)
     return _finish(hidden, pool, guarantee, costs)
 
 
@@ -134,14 +138,24 @@ def _merge(best: _Attempt, other: _Attempt, guarantee: Guarantee, costs: Amounts
 
 
 def _attempts(guarantee: Guarantee) -> int:
-    """How many attempts the work allowed for a table is enough for; `not_small` asks for half as much again."""
+    """How many attempts the work allowed for a table is enough for.
+
+    Each takes half as long again under `not_small`, where the last of them was not seen to gain anything.
+    """
     cells, rules, effort = guarantee.cells, guarantee.rules, EFFORTS[guarantee.rules.effort]
     work = cells.size * int(cells.unsafe.sum())
+    starts = effort.starts
     if rules.guarantee == "not_small":
-        work = work * 3 // 2
+        work, starts = work * 3 // 2, starts - 1
     if rules.group_disclosure:
         work *= 2  # zeros are unsafe too, and a change that moves one of them moves more cells
-    return int(min(max(effort.work // work, 1), effort.starts))
+    return int(max(min(effort.work // work, starts), 1))
+
+
+def _together(guarantee: Guarantee, attempts: int) -> int:
+    """How many unsafe cells an attempt protects by one change; what that costs is won back by merging attempts."""
+    rules = guarantee.rules
+    return 1 if attempts < FEW and rules.effort != "quick" else TOGETHER[rules.guarantee]
 
 
 def _make_whole(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amounts, hidden: Mask) -> Suppression:
