@@ -4,7 +4,7 @@ Every flow is made to be run again: a load replaces the lake as a whole, counts 
 a candidate is published once.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
@@ -27,6 +27,8 @@ MOST_STARTS = 5
 CANCELLED = "Somebody cancelled it. What it had not finished is as it was before."
 _KILLED = "Its process was killed. What it had not finished is as it was before."
 _AT_WORK = (StateType.RUNNING, StateType.PENDING)
+PENDING_SECONDS = 60
+"""A run that was taken up so long ago, and has no process, was lost on the way to one."""
 
 
 def starts(client: SyncPrefectClient, flow_run_id: UUID) -> int:
@@ -61,11 +63,13 @@ def continue_killed(client: SyncPrefectClient, zone: str, given_up: set[UUID], *
     `none_at_work`: no process of the zone is there, so what counts as running was killed with its worker. A run that
     was started too often is put into `given_up` and left as crashed.
     """
-    kinds = (StateType.CRASHED, StateType.CANCELLING, *(_AT_WORK if none_at_work else ()))
+    kinds = (StateType.CRASHED, StateType.CANCELLING, StateType.PENDING, *(_AT_WORK if none_at_work else ()))
     again = 0
     for run in _runs_of(client, zone, kinds):
         assert run.state is not None  # noqa: S101 - for the type checker
         if run.id in given_up or (run.state.type == StateType.CANCELLING and is_at_work(run.id)):
+            continue
+        if run.state.type == StateType.PENDING and not (none_at_work or _is_lost(run)):
             continue
         if run.state.type == StateType.CANCELLING or was_cancelled(client, run.id):
             cancel(client, run.id)
@@ -79,6 +83,12 @@ def continue_killed(client: SyncPrefectClient, zone: str, given_up: set[UUID], *
         client.set_flow_run_state(run.id, Scheduled(name="AwaitingRetry", message="It goes on after it was killed."))
         again += 1
     return again
+
+
+def _is_lost(run: FlowRun) -> bool:
+    """Whether a run that was taken up has come to no process, or to one that ended without a word."""
+    since = run.state.timestamp if run.state is not None else datetime.now(UTC)
+    return datetime.now(UTC) - since > timedelta(seconds=PENDING_SECONDS) and not is_at_work(run.id)
 
 
 def skip_missed(client: SyncPrefectClient, zone: str) -> int:

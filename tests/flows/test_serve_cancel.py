@@ -54,9 +54,14 @@ def test_a_cancelled_run_leaves_nothing_half_and_the_next_one_works(
         server.ask(f"flow_runs/{waiting}", {"infrastructure_pid": "1"}, method="PATCH")
         server.cancel(waiting)
         assert server.wait(waiting, 60)["state_type"] == "CANCELLED"
+        # One that was taken up and never came to a process is taken up again.
+        asked = {"parameters": {"as_of": AS_OF}, "state": later}
+        lost = server.ask(f"deployments/{deployed}/create_flow_run", asked).json()["id"]
+        server.ask(f"flow_runs/{lost}/set_state", {"state": {"type": "PENDING"}, "force": True})
+        assert server.wait(lost, 240)["state_type"] == "COMPLETED"
         assert server.stop() == 0
     assert [one["outcome"] for one in audit.entries(layout.audit, "ingest")] == ["stopped", "done"]
-    assert [one["outcome"] for one in audit.entries(layout.audit, "analyse")] == ["stopped", "done"]
+    assert [one["outcome"] for one in audit.entries(layout.audit, "analyse")] == ["stopped", "done", "done"]
     published_once(data, caregap)
 
 
