@@ -1,19 +1,19 @@
 """What stands beside the counts on the platform: why a gap is open, and how well the records cover the residents."""
 
-import os
+import io
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from uuid import uuid4
 
 import polars as pl
 
 from flows import audit
 from flows.settings import Layout
-from flows.storage import lake_files, read_snapshot
+from flows.storage import lake_files, read_snapshot, replace_bytes
+from flows.unprotected import asked_indicator
 from schemas.errors import UsageRefused
-from schemas.indicators import Indicator, load_indicators
+from schemas.indicators import Indicator
 from schemas.policy import load_policy
 from transforms.analysis.coverage import compared, coverage, tables_used
 from transforms.analysis.evidence import evidence
@@ -26,7 +26,7 @@ def write_evidence(layout: Layout, indicator: str, as_of: date, reason: str, *, 
     lake of this one. The access is logged before anything is read. Raises UsageRefused where the indicator is not
     known or no reason is given.
     """
-    found = _known(indicator, reason, "to see the rows of persons")
+    found = asked_indicator(indicator, reason, "to see the rows of persons")
     policy = load_policy().in_force(datetime.now(UTC).date())
     snapshot = read_snapshot(layout)
     audit.record(
@@ -74,7 +74,7 @@ def confidential_coverage(layout: Layout, as_of: date, reason: str, indicator: s
 
     Raises UsageRefused where the date, the indicator or the area is not known, or no reason is given.
     """
-    tables = tables_used(_known(indicator, reason, "to see the coverage")) if indicator else ()
+    tables = tables_used(asked_indicator(indicator, reason, "to see the coverage")) if indicator else ()
     if not reason.strip():
         raise UsageRefused("a reason is needed to see the coverage", "Give --reason TEXT")
     known = pl.read_parquet(layout.coverage) if layout.coverage.exists() else pl.DataFrame({"as_of": [None]})
@@ -100,20 +100,8 @@ def confidential_coverage(layout: Layout, as_of: date, reason: str, indicator: s
     return rows.write_csv()
 
 
-def _known(indicator: str, reason: str, what: str) -> Indicator:
-    if not reason.strip():
-        raise UsageRefused(f"a reason is needed {what}", "Give --reason TEXT")
-    indicators = load_indicators()
-    if indicator not in indicators:
-        raise UsageRefused("there is no such indicator", "caregap indicators list names them")
-    return indicators[indicator]
-
-
 def _replace_parquet(rows: pl.DataFrame, target: Path) -> None:
     """Write a file that only the account may read beside, then replace."""
-    beside = target.with_name(f".{target.name}.{uuid4().hex[:8]}")
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        rows.write_parquet(file)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(target)
+    content = io.BytesIO()
+    rows.write_parquet(content)
+    replace_bytes(target, content.getvalue(), mode=0o600)

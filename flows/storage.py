@@ -184,10 +184,10 @@ def replace_json(path: Path, content: Mapping[str, Any]) -> None:
     replace_bytes(path, (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode())
 
 
-def replace_bytes(path: Path, content: bytes) -> None:
-    """Write a file beside, then replace."""
+def replace_bytes(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Write a file beside, then replace; never open to more accounts than `mode` and the umask allow."""
     beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
-    with beside.open("wb") as file:
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

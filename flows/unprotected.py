@@ -22,16 +22,12 @@ def confidential_counts(
 
     Raises UsageRefused where the indicator, the date or the area is not known, or no reason is given.
     """
-    if not reason.strip():
-        raise UsageRefused("a reason is needed to see unprotected counts", "Give --reason TEXT")
-    indicators = load_indicators()
-    if indicator not in indicators:
-        raise UsageRefused("there is no such indicator", "caregap indicators list names them")
+    asked = asked_indicator(indicator, reason, "to see unprotected counts")
     policy = load_policy().in_force(datetime.now(UTC).date())
     counts, areas, _ = read_counts(layout, as_of)
     is_asked = pl.lit(with_months_before) | (pl.col("as_of") == as_of)
     found = counts.filter(pl.col("indicator") == indicator, is_asked)
-    rows = margins(_with_details(layout, found, indicators[indicator], as_of), areas)
+    rows = margins(_with_details(layout, found, asked, as_of), areas)
     if area is not None:
         if area not in rows["area_code"]:
             raise UsageRefused("there is no such area", "Give a code of the areas file, unknown or *")
@@ -47,6 +43,16 @@ def confidential_counts(
         count=rows.height,
     )
     return rows.write_csv()
+
+
+def asked_indicator(indicator: str, reason: str, what: str) -> Indicator:
+    """The definition of an indicator that somebody asks for. Raises UsageRefused where it, or a reason, is missing."""
+    if not reason.strip():
+        raise UsageRefused(f"a reason is needed {what}", "Give --reason TEXT")
+    indicators = load_indicators()
+    if indicator not in indicators:
+        raise UsageRefused("there is no such indicator", "caregap indicators list names them")
+    return indicators[indicator]
 
 
 def _with_details(layout: Layout, counts: pl.DataFrame, indicator: Indicator, as_of: date) -> pl.DataFrame:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import polars as pl
 
@@ -26,6 +25,7 @@ from flows.room.candidates import (
 )
 from flows.room.standing import decisions_on, standing_of
 from flows.settings import Layout
+from flows.storage import replace_bytes
 from schemas.areas import complete_areas
 from schemas.errors import ApprovalMissing, DisclosureRefused, Refusal
 from schemas.indicators import load_indicators
@@ -63,7 +63,7 @@ def show(layout: Layout, candidate: str, language: str = "en") -> str:
             (beside / name).unlink(missing_ok=True)
         raise
     for name, content in review_files(review).items():
-        _write(beside / name, content)
+        replace_bytes(beside / name, content, mode=0o600)
     own = words(language)
     return f"{review_text(review, language)}\n\n{own.say('page_there', page=beside / page_name(language))}"
 
@@ -197,13 +197,3 @@ def _missed(row: Mapping[str, Any], limits: tuple[float | None, float | None] | 
         observed={language: own.observed(figure, row["observed"], row["count"]) for language, own in every.items()},
         limit={language: own.limits(figure, *limits) if limits else "–" for language, own in every.items()},
     )
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a confidential file beside, then replace; only its owner can read it at any moment."""
-    beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)

@@ -78,9 +78,16 @@ class Running:
         return (self.data / "prefect" / "login").read_text().strip()
 
     def ask(self, path: str, body: Any = None, method: str = "POST") -> httpx.Response:
+        """An answer of the API. A server that has too much to do asks to be asked again, as Prefect's client does."""
         name, _, password = self.login.partition(":")
-        address = f"http://127.0.0.1:{self.port}/api/{path}"
-        return httpx.request(method, address, json=body if body is not None else {}, auth=(name, password), timeout=30)
+        address, end = f"http://127.0.0.1:{self.port}/api/{path}", time.monotonic() + 60
+        while True:
+            answer = httpx.request(
+                method, address, json=body if body is not None else {}, auth=(name, password), timeout=30
+            )
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > end:
+                return answer
+            time.sleep(1)
 
     def order(self, flow: str, **parameters: Any) -> httpx.Response:
         found = self.ask(f"deployments/name/{flow}/caregap", method="GET").json()

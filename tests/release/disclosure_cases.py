@@ -3,12 +3,15 @@
 from itertools import product
 from typing import Any
 
+import numpy as np
 import polars as pl
 from hypothesis import strategies as st
 
 from schemas.errors import DisclosureRefused
 from transforms.release.protect import Protected, protect_counts
 from transforms.release.spec import Spec, spec_from
+from transforms.release.suppress import suppress
+from transforms.release.tables import Merged, build_blocks
 
 AREAS = [("M1", "D1"), ("M1", "D2"), ("M2", "D3"), ("M2", "D4")]
 
@@ -31,6 +34,15 @@ def grid(rows: int, columns: int, counts: list[int]) -> pl.DataFrame:
             for i, j in product(range(rows), range(columns))
         ]
     )
+
+
+def drawn_block(seed: int, guarantee: str) -> tuple[Spec, Merged, np.ndarray, np.ndarray]:
+    """A drawn two-way table under a guarantee: its cells, what hiding each costs, and what is hidden."""
+    random = np.random.default_rng(seed)
+    spec = make_spec([["row"], ["column"]], guarantee=guarantee, effort="quick")
+    cells = build_blocks(grid(5, 6, random.negative_binomial(1, 0.1, 30).tolist()), spec)[0].cells
+    costs = random.uniform(1, 2, cells.size)
+    return spec, cells, costs, suppress(cells, spec.rules, spec.safe_from, costs).hidden
 
 
 def protect_or_nothing(counts: pl.DataFrame, spec: Spec) -> Protected | None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import polars as pl
-from disclosure_cases import grid, make_spec
+from disclosure_cases import drawn_block
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_optimum import SLOW, harm_of, least_by_trying, small_tables
@@ -10,7 +10,6 @@ from test_optimum import SLOW, harm_of, least_by_trying, small_tables
 from transforms.release.cover import Cover
 from transforms.release.guarantee import Guarantee
 from transforms.release.spec import Spec
-from transforms.release.suppress import suppress
 from transforms.release.tables import build_blocks
 
 
@@ -42,15 +41,11 @@ def test_the_best_choice_by_the_rows_costs_no_more_than_the_best_there_is(case: 
 @settings(SLOW, max_examples=20)
 @given(st.integers(0, 2**32), st.sampled_from(["not_exact", "not_small"]))
 def test_no_row_rules_out_what_was_found_to_protect(seed: int, guarantee: str) -> None:
-    counts = np.random.default_rng(seed).negative_binomial(1, 0.1, 30).tolist()
-    spec = make_spec([["row"], ["column"]], guarantee=guarantee, effort="quick")
-    cells = build_blocks(grid(5, 6, counts), spec)[0].cells
-    costs = np.random.default_rng(seed).uniform(1, 2, cells.size)
-    found = suppress(cells, spec.rules, spec.safe_from, costs)
+    spec, cells, costs, hidden = drawn_block(seed, guarantee)
     cover = Cover(Guarantee(cells, spec.rules, spec.safe_from), costs, np.ones(cells.size, bool), 0.0)
     cover.sharpen(3)
     for _ in range(5):
         chosen, least = cover.choose()
-        assert least <= costs[found.hidden & ~cells.unsafe].sum() + 1e-6
+        assert least <= costs[hidden & ~cells.unsafe].sum() + 1e-6
         if not cover.learn(chosen):
             break

@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from page_cases import RELEASE, dated, protected_table, texts
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from flows.view import address_of, serve
 from schemas.areas import load_areas
 from schemas.labels import LANGUAGES
-from tests.conftest import chromium
 from transforms.release.downloads.connecting import connecting_pages
 from transforms.release.downloads.contents import contents_of
 from transforms.release.downloads.star import star_schema
@@ -59,15 +58,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]
         threading.Thread(target=server.serve_forever, args=(0.02,)).start()
         yield address_of(server), folder
         server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = chromium()
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 def opened(browser: Browser, size: tuple[int, int], **settings: object) -> tuple[Page, list[str]]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import polars as pl
-from disclosure_cases import grid, make_spec, tables
+from disclosure_cases import drawn_block, grid, make_spec, tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
@@ -12,7 +12,6 @@ from transforms.release.guarantee import Guarantee
 from transforms.release.linear import Changes
 from transforms.release.proofs import Proofs
 from transforms.release.spec import Spec
-from transforms.release.suppress import suppress
 from transforms.release.tables import build_blocks
 
 
@@ -46,21 +45,17 @@ def test_a_class_goes_as_far_as_a_proof_says_and_no_further(seed: int) -> None:
 @settings(deadline=None, max_examples=8)
 @given(st.integers(0, 2**32), st.sampled_from(["not_exact", "not_small"]))
 def test_a_cell_that_a_known_row_needs_is_needed(seed: int, guarantee: str) -> None:
-    counts = np.random.default_rng(seed).negative_binomial(1, 0.1, 30).tolist()
-    spec = make_spec([["row"], ["column"]], guarantee=guarantee, effort="quick")
-    cells = build_blocks(grid(5, 6, counts), spec)[0].cells
-    costs = np.random.default_rng(seed).uniform(1, 2, cells.size)
-    found = suppress(cells, spec.rules, spec.safe_from, costs).hidden
+    spec, cells, costs, hidden = drawn_block(seed, guarantee)
     goal = Guarantee(cells, spec.rules, spec.safe_from)
     cover = Cover(goal, costs, np.ones(cells.size, bool), 0.0)
     cover.sharpen(3)
     cover.learn(cells.unsafe)
     needs = cover.needs()
     # what protects meets every need, and where a need is not met some unsafe cell is known
-    assert needs.met_without(found, [])
-    for cell in np.flatnonzero(found & ~cells.unsafe).tolist():
-        if not needs.met_without(found, [cell]):
-            left = found.copy()
+    assert needs.met_without(hidden, [])
+    for cell in np.flatnonzero(hidden & ~cells.unsafe).tolist():
+        if not needs.met_without(hidden, [cell]):
+            left = hidden.copy()
             left[cell] = False
             moves = Changes(cells, left)
             unsafe = np.flatnonzero(cells.unsafe).tolist()

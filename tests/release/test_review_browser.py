@@ -1,16 +1,14 @@
 """A candidate's pages in a real browser: WCAG 2.2 AA by axe-core, reflow, keyboard, and that no host is asked."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from review_cases import review
 from test_page_browser import RULES, SIZES, opened
 
 from schemas.labels import LANGUAGES
-from tests.conftest import chromium
 from transforms.release.review.page import review_files
 from transforms.release.review.views import page_name
 
@@ -23,15 +21,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, content in review_files(review()).items():
         (place / name).write_bytes(content)
     return place
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = chromium()
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 @pytest.mark.parametrize("size", SIZES)
