@@ -54,6 +54,12 @@ def read_decisions(folder: Path) -> list[Decision]:
     return decisions.from_json(path.read_bytes()) if path.exists() else []
 
 
+def decisions_on(layout: Layout, folder: Path) -> list[Decision]:
+    """The decisions on a candidate, and on the release that came of it."""
+    released = layout.published / folder.name
+    return read_decisions(released if released.is_dir() else folder)
+
+
 def approving(made: list[Decision], manifest: Mapping[str, Any], digest: str) -> list[Steward]:
     """Who approved, each once. Raises ApprovalMissing where a decision is not by a steward of the policy, or forged."""
     return decisions.check(made, manifest["release_id"], digest, load_policy().stewards, manifest["built_by"])
@@ -88,10 +94,10 @@ def lacking(folder: Path) -> str:
 
 def state_of(layout: Layout, folder: Path) -> str:
     """Where the decision on a candidate stands, in words."""
+    if ended := decisions.outcome(decisions_on(layout, folder)):
+        return ENDED[ended]
     if (layout.published / folder.name).exists():
         return "published"
-    if ended := decisions.outcome(read_decisions(folder)):
-        return ENDED[ended]
     left = lacking(folder)
     return f"waits for {left}" if left else "ready to publish"
 

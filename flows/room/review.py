@@ -18,12 +18,13 @@ from flows.history import population
 from flows.room.candidates import (
     candidate_folder,
     candidate_folders,
+    decisions_on,
     is_as_built,
     manifest_digest,
     read_manifest,
     signatures,
 )
-from flows.room.standing import decisions_on, standing_of
+from flows.room.standing import standing_of
 from flows.settings import Layout
 from flows.storage import replace_bytes
 from schemas.areas import complete_areas

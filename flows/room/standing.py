@@ -5,7 +5,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from flows.room.candidates import ENDED, approving, manifest_digest, read_decisions, read_manifest, required_by
+from flows.room.candidates import ENDED, approving, decisions_on, manifest_digest, read_manifest, required_by
 from flows.settings import Layout
 from schemas.policy import load_policy
 from schemas.stewards import Steward, missing
@@ -21,12 +21,6 @@ from transforms.release.review.views import (
     Signatory,
     Standing,
 )
-
-
-def decisions_on(layout: Layout, folder: Path) -> list[Decision]:
-    """The decisions on a candidate, and on the release that came of it."""
-    released = layout.published / folder.name
-    return read_decisions(released if released.is_dir() else folder)
 
 
 def standing_of(layout: Layout, folder: Path, today: date) -> Standing:

@@ -236,7 +236,7 @@ def test_a_withdrawn_release_leaves_a_tombstone_and_is_not_the_latest(
     assert done.code == 0, done.err
     pages = {name for name in json.loads((release / "manifest.json").read_text())["sha256"] if name.endswith(".html")}
     left = {path.relative_to(release).as_posix() for path in release.rglob("*") if path.is_file()}
-    assert left == {"manifest.json", "decisions.json", *pages}
+    assert left == {"manifest.json", "decisions.json", "style.css", *pages}
     assert len(pages) > 50
     for language, word in (("fi", "peruttu"), ("sv", "återkalla"), ("en", "withdrawn")):
         assert word in (release / "index.html").read_text("utf-8")
@@ -245,6 +245,7 @@ def test_a_withdrawn_release_leaves_a_tombstone_and_is_not_the_latest(
     checked = caregap("verify", release, data=built)
     assert checked.code == 0, checked.err
     assert "The release is withdrawn." in checked.out
+    assert f"{CANDIDATE}: withdrawn" in caregap("status", data=built).out
     assert sign(caregap, built, stewards, "Data Steward").code == 2
     assert len(list(layout.ledger.glob(f"*_{CANDIDATE}.parquet"))) == 1
 

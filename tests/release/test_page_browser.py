@@ -20,6 +20,7 @@ from transforms.release.downloads.star import star_schema
 from transforms.release.figures import derived_figures
 from transforms.release.page_figures import COLUMNS
 from transforms.release.site.pages import render_site
+from transforms.release.tombstone import withdrawn_pages
 
 AREAS = load_areas()
 IDS = ["CG01", "CG02"]
@@ -90,6 +91,16 @@ def check(page: Page, asked: list[str], site: str, paths: list[str], media: str)
 def test_the_front_page_has_no_violations(browser: Browser, site: tuple[str, Path]) -> None:
     page, asked = opened(browser, SIZES["phone"])
     check(page, asked, site[0], ["fi/index.html"], "phone")
+
+
+@pytest.mark.parametrize("media", [*SIZES, "dark"])
+def test_the_pages_of_a_withdrawn_release_have_no_violations(browser: Browser, tmp_path: Path, media: str) -> None:
+    for name, content in withdrawn_pages("2026-10-31-1", date(2026, 11, 20), EVERY["fi"]).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    dark = {"color_scheme": "dark"} if media == "dark" else {}
+    page, asked = opened(browser, SIZES.get(media, SIZES["desktop"]), **dark)
+    check(page, asked, tmp_path.as_uri() + "/", EVERY["fi"], media)
 
 
 @pytest.mark.slow

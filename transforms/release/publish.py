@@ -29,6 +29,7 @@ from transforms.release.figures import DERIVED_FILE
 from transforms.release.names import CONFIDENTIAL, DECISIONS, LATEST, MANIFEST, PUBLIC
 from transforms.release.page import IndicatorText, Release
 from transforms.release.page_figures import COLUMNS, public_cells
+from transforms.release.site.addresses import STYLE
 from transforms.release.site.pages import render_site
 
 AS_OF = "as_of"
@@ -176,7 +177,7 @@ def withdraw(release: Path, decisions: bytes, pages: Mapping[str, bytes]) -> Non
 def verify_release(release: Path) -> tuple[dict[str, Any], str, list[Decision]]:
     """Check the files of a published release against its manifest; the manifest, its SHA-256 and the decisions.
 
-    Raises ApprovalMissing where a file is missing, changed or added. A withdrawn release holds pages only.
+    Raises ApprovalMissing where a file is missing, changed or added. A withdrawn one holds pages and their style.
     """
     manifest_bytes, decisions_bytes = _read(release / MANIFEST), _read(release / DECISIONS)
     if manifest_bytes is None or decisions_bytes is None:
@@ -185,7 +186,7 @@ def verify_release(release: Path) -> tuple[dict[str, Any], str, list[Decision]]:
     hashes: dict[str, str] = manifest["sha256"]
     there = files_in(release) - {MANIFEST, DECISIONS}
     if outcome(decisions) == WITHDRAW:
-        if left := [name for name in there if not name.endswith(".html")]:
+        if left := [name for name in there if not name.endswith(".html") and name != STYLE]:
             raise ApprovalMissing("files of a withdrawn release are still there", "Withdraw again", count=len(left))
     else:
         changed = [name for name in hashes if sha256(_read(release / name) or b"") != hashes[name]]
