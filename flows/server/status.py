@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from flows import audit
-from flows.room.candidates import built, last_release, state_of
+from flows.room.candidates import ENDED, built, last_release, state_of
 from flows.settings import Layout, api_at_work
 from flows.storage import Snapshot, has_snapshot, read_snapshot
 from schemas.errors import Refusal
+from transforms.release.decisions import RETURN
 
 _ACTIONS = ("ingest", "analyse", "release", "publish")
 
@@ -128,6 +129,8 @@ def _next(snapshot: Snapshot | None, counted: list[dict[str, Any]], candidates: 
         if state == "ready to publish":
             return f"caregap approve {name} publishes it, and so does the server"
     newest = max((one for one in counted if one["load"] == snapshot.load), key=lambda one: str(one["as_of"]))
-    if not any(name.startswith(newest["as_of"]) for name in candidates):
+    of_date = [name for name in candidates if name.startswith(newest["as_of"])]
+    last = max(of_date, key=lambda name: int(name.rpartition("-")[2]), default=None)
+    if last is None or candidates[last] == ENDED[RETURN]:
         return f"caregap release --as-of {newest['as_of']}"
     return "nothing waits"

@@ -369,5 +369,6 @@ def test_who_sends_back_gets_another(waiting: Path, caregap: Caregap) -> None:
         words = ("return", CANDIDATE, "--as", "Data Steward", "--reason", "look again")
         assert caregap(*words, data=waiting).code == 0
         assert same_candidate(layout, day, 1, 1) != CANDIDATE
+    assert status(layout).endswith(f"Next: caregap release --as-of {AS_OF}")
     with pytest.raises(UsageRefused, match="is returned"):
         publish_approved(layout, CANDIDATE)
