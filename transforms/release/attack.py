@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from schemas.errors import DisclosureRefused
-from transforms.pool import pool
+from transforms.pool import Spread, in_turn, pool
 from transforms.release.bounds import Bounds, ContradictionError, Marks, prove
 from transforms.release.members import told_to_members
 from transforms.release.published import Part, Release, Rules, checked, read_release, unsafe
@@ -81,15 +81,16 @@ def attack_directory(path: Path, *more: Path, tight: bool = False, processes: in
     Releases without a date are taken to be of one date. Raises UsageRefused where a file cannot be read,
     DisclosureRefused where the files contradict themselves or print over hidden counts what cannot be read exactly.
     """
-    return attack_releases([read_release(folder) for folder in (path, *more)], tight=tight, processes=processes)
+    with pool(processes) as spread:
+        return attack_releases([read_release(folder) for folder in (path, *more)], tight=tight, spread=spread)
 
 
-def attack_table(table: pl.DataFrame, rules: Rules, *, tight: bool = False, processes: int = 1) -> Verdict:
+def attack_table(table: pl.DataFrame, rules: Rules, *, tight: bool = False) -> Verdict:
     """Attack one protected table; with `tight` every bound is the tightest there is, which takes longer.
 
     Raises DisclosureRefused where the table is not whole or no counts fit it.
     """
-    return attack_tables([(table, rules)], tight=tight, processes=processes)
+    return attack_tables([(table, rules)], tight=tight)
 
 
 def attack_tables(
@@ -98,7 +99,7 @@ def attack_tables(
     correspondence: pl.DataFrame | None = None,
     present: Sequence[pl.Series] | None = None,
     tight: bool = False,
-    processes: int = 1,
+    spread: Spread = in_turn,
 ) -> Verdict:
     """Attack several protected tables of one date as one system, the earliest release first.
 
@@ -109,22 +110,22 @@ def attack_tables(
     per smallest group with the level columns of both. Raises DisclosureRefused where nothing says how they overlap.
     """
     releases = [Release(table, rules, correspondence=correspondence) for table, rules in tables]
-    return attack_releases(releases, present=present, tight=tight, processes=processes)
+    return attack_releases(releases, present=present, tight=tight, spread=spread)
 
 
 def attack_releases(
-    releases: list[Release], *, present: Sequence[pl.Series] | None = None, tight: bool = False, processes: int = 1
+    releases: list[Release],
+    *,
+    present: Sequence[pl.Series] | None = None,
+    tight: bool = False,
+    spread: Spread = in_turn,
 ) -> Verdict:
     """Attack several releases of any dates as one system, the earliest release first."""
     releases = [replace(each, table=checked(each.table, each.rules)) for each in releases]
     groups = gather(releases)
     work = partial(_attack, tight=tight, present=present)
     order = sorted(range(len(groups)), key=lambda at: -sum(part.table["value"].null_count() for part in groups[at]))
-    if processes > 1 and len(groups) > 1:
-        with pool(min(processes, len(groups))) as workers:
-            found = list(workers.map(work, [groups[place] for place in order]))
-    else:
-        found = [work(groups[place]) for place in order]
+    found = spread(work, [groups[place] for place in order])
     if bad := sum(each is None for each in found):
         raise DisclosureRefused(
             "no whole counts fit the published ones: the table was changed or its rules are not these",

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from schemas.errors import DisclosureRefused, UsageRefused
-from transforms.pool import pool
+from transforms.pool import Spread, pool
 from transforms.release import attack, perturb, published
 from transforms.release.harm import Outcome, costs_in_words, costs_of, figures_of, harm_of, outcome
 from transforms.release.ledger import Record, earlier_tables
@@ -85,11 +85,16 @@ def protect_counts(
         if earlier:
             raise UsageRefused("earlier releases of the date were suppressed", "Keep to suppression, or to a new date")
         return Protected(*perturb.perturb_counts(counts, spec, spec.method, secret))
+    with pool(processes) as spread:
+        return _suppressed(counts, spec, earlier, spread)
+
+
+def _suppressed(counts: pl.DataFrame, spec: Spec, earlier: Sequence[Record], spread: Spread) -> Protected:
     began = time.monotonic()
     blocks = build_blocks(counts, spec)
     same, sums = populations(blocks, spec), parts(blocks, spec)
     groups = link(blocks, spec, same, sums, earlier_tables(earlier, spec))
-    answers, outcomes = _suppress_all(groups, blocks, spec, processes)
+    answers, outcomes = _suppress_all(groups, blocks, spec, spread)
     if any(answer.bare.any() for answer in answers):
         raise _told(groups, answers, blocks, spec)
     of_block = {
@@ -115,7 +120,7 @@ def protect_counts(
     verdict = attack.attack_tables(
         [*before, (table, published.rules_of(rules))],
         present=[values >= 1 for values in truth] if spec.self_contribution else None,
-        processes=processes,
+        spread=spread,
     )
     figures = _figures(decisions, verdict)
     figures |= figures_of(outcomes, figures["secondary"], figures["suppressed_value_sum"], spec)
@@ -128,10 +133,10 @@ def protect_counts(
     return Protected(table, certificate, decisions, figures, witnesses)
 
 
-def verify(protected: Protected, processes: int = 1) -> attack.Verdict:
+def verify(protected: Protected) -> attack.Verdict:
     """Attack a protected table from what is public. Raises DisclosureRefused where its guarantee does not hold."""
     rules = published.rules_of(protected.certificate)
-    verdict = attack.attack_table(protected.table, rules, processes=processes)
+    verdict = attack.attack_table(protected.table, rules)
     _must_hold(verdict)
     return verdict
 
@@ -211,7 +216,7 @@ def _distance(figures: dict[str, Any], name: str) -> str:
 
 
 def _suppress_all(
-    groups: list[Group], blocks: list[Block], spec: Spec, processes: int
+    groups: list[Group], blocks: list[Block], spec: Spec, spread: Spread
 ) -> tuple[list[Suppression], list[Outcome]]:
     """One answer per group, and one outcome where none of its cells is told already; the longest work is started first,
     and no answer depends on another.
@@ -222,11 +227,7 @@ def _suppress_all(
     jobs = [
         (groups[place].cells, own, harm_of(groups[place], blocks, own)) for place, own in zip(order, costs, strict=True)
     ]
-    if processes > 1 and len(groups) > 1:
-        with pool(min(processes, len(groups))) as workers:
-            found = list(workers.map(work, jobs))
-    else:
-        found = [work(each) for each in jobs]
+    found = spread(work, jobs)
     answers = dict(zip(order, found, strict=True))
     sorted_answers = [answers[place] for place in range(len(groups))]
     return [answer for answer, _ in sorted_answers], [each for _, each in sorted_answers if each is not None]
