@@ -18,6 +18,8 @@ settings.register_profile("fast", max_examples=50)
 settings.register_profile("many", max_examples=150)
 settings.load_profile("fast")
 
+THIRD_PARTY = Path(os.environ.get("CAREGAP_TEST_DATA", os.devnull))
+"""Folder of third-party records of generated persons, which are not part of the project."""
 TABLE = "table to show"
 """Property of a test that has a table to show; it stands at the end of the output, whoever ran the test."""
 

@@ -8,12 +8,17 @@ from tests.flows.conftest import ROOT, clean_environment
 from tests.flows.server import until
 
 SHARING = """
-import os, time
+import time
+from multiprocessing import active_children
+from threading import Thread
 from transforms.pool import pool
-workers = pool(1)
-print(workers.submit(os.getpid).result(), flush=True)
-workers.submit(time.sleep, 60 if WORKS else 0)
-time.sleep(60)
+with pool(2) as spread:
+    assert spread(abs, [-2, -1]) == [2, 1]
+    workers = {child.pid for child in active_children()}
+    Thread(target=spread, args=(time.sleep, [60 if WORKS else 0] * 2)).start()
+    assert workers >= {child.pid for child in active_children()}  # what is there is used
+    print(*workers, flush=True)
+    time.sleep(60)
 """
 
 
@@ -29,6 +34,7 @@ def test_where_the_sharing_process_is_killed_its_workers_end_busy_or_idle() -> N
         command = [sys.executable, "-c", SHARING.replace("WORKS", str(works))]
         with subprocess.Popen(command, cwd=ROOT, env=clean_environment(), stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
-            worker = int(process.stdout.readline())
+            workers = [int(worker) for worker in process.stdout.readline().split()]
             process.kill()
-        until(lambda worker=worker: ended(worker), 10)
+        assert workers
+        until(lambda workers=workers: all(ended(worker) for worker in workers), 10)

@@ -5,16 +5,17 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.flows.conftest import ROOT, Caregap
+from tests.conftest import THIRD_PARTY
+from tests.flows.conftest import Caregap
 
-RECORDS = ROOT.parent / "shared" / "data"
+RECORDS = THIRD_PARTY / "synthea_stu3"
 EXPECTED = {"diabetes_hba1c_missing": (30, 7), "hypertension_bp_missing": (171, 61), "cvd_ldl_missing": (20, 14)}
 
 
-@pytest.mark.skipif(not RECORDS.is_dir(), reason="the third-party records are not on this machine")
+@pytest.mark.skipif(not RECORDS.is_dir(), reason="no third-party Synthea records; CAREGAP_TEST_DATA names their folder")
 def test_whole_population_counts_of_synthea_records(tmp_path: Path, caregap: Caregap) -> None:
     data, as_of = tmp_path / "data", "2020-01-11"
-    done = caregap("ingest", "--source", f"synthea:{RECORDS / 'synthea_stu3'}", "--as-of", as_of, data=data)
+    done = caregap("ingest", "--source", f"synthea:{RECORDS}", "--as-of", as_of, data=data)
     assert done.code == 0, done.err
     assert caregap("analyse", "--as-of", as_of, data=data).code == 0
     for indicator, figures in EXPECTED.items():

@@ -1,6 +1,5 @@
 """Synthea's CSV in any layout becomes caregap's tables; the rows here are invented."""
 
-import os
 from datetime import date
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from schemas.areas import AREA_SCHEMA, complete_areas
 from schemas.errors import SourceRefused, UsageRefused
 from schemas.tables import TABLES
+from tests.conftest import THIRD_PARTY
 from transforms.sources import Remark, Source
 from transforms.sources.synthea import SyntheaSource, geography
 
@@ -337,9 +337,9 @@ def test_an_area_map_that_does_not_fit_is_refused(tmp_path: Path, text: str) -> 
     assert CANARY not in str(caught.value)
 
 
-DATA = Path(os.environ.get("CAREGAP_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 needs_data = pytest.mark.skipif(
-    not (DATA / "synthea_stu3").is_dir(), reason="no third-party Synthea records; CAREGAP_TEST_DATA names their folder"
+    not (THIRD_PARTY / "synthea_stu3").is_dir(),
+    reason="no third-party Synthea records; CAREGAP_TEST_DATA names their folder",
 )
 
 
@@ -355,7 +355,7 @@ needs_data = pytest.mark.skipif(
     ],
 )
 def test_every_row_of_both_layouts_is_delivered(name: str, rows: dict[str, int]) -> None:
-    source = SyntheaSource(DATA / name)
+    source = SyntheaSource(THIRD_PARTY / name)
     frames = read(source)
     assert {table: frames[table].height for table in rows} == rows
     assert frames["residence"]["area_code"].null_count() == 0
@@ -367,7 +367,7 @@ def test_every_row_of_both_layouts_is_delivered(name: str, rows: dict[str, int])
 @needs_data
 def test_plain_counts_of_the_stu3_layout_come_out() -> None:
     as_of, year_before = date(2020, 1, 11), date(2019, 1, 11)
-    frames = read(SyntheaSource(DATA / "synthea_stu3"))
+    frames = read(SyntheaSource(THIRD_PARTY / "synthea_stu3"))
     days = [pl.col(c).str.to_date() for c in ("birth_date", "death_date")]
     alive = frames["person"].with_columns(days).filter(pl.col("death_date").is_null() | (pl.col("death_date") >= as_of))
     alive = alive.filter(pl.col("birth_date") <= as_of)

@@ -4,7 +4,6 @@ The script reads the files by itself, with DuckDB and in no way that a source do
 are not part of the project: CAREGAP_TEST_DATA names their folder.
 """
 
-import os
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -14,13 +13,13 @@ import polars as pl
 import pytest
 
 from schemas.codelists import load_codelists
+from tests.conftest import THIRD_PARTY
 from tests.sources.counting import counts_of, load
 from transforms.sources import Source
 from transforms.sources.fhir import FhirSource
 from transforms.sources.omop import OmopSource
 
-DATA = Path(os.environ.get("CAREGAP_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
-OMOP, FHIR = DATA / "omop_synthea27", DATA / "fhir_bulk_ndjson_10"
+OMOP, FHIR = THIRD_PARTY / "omop_synthea27", THIRD_PARTY / "fhir_bulk_ndjson_10"
 LISTS = load_codelists()
 CHRONIC = ("arterial_disease", "copd", "dementia", "diabetes", "heart_failure", "hypertension", "kidney_disease")
 
