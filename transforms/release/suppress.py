@@ -31,7 +31,7 @@ class Effort:
 
 EFFORTS = {
     "quick": Effort(1, 0, 0, 0, 0.01),
-    "normal": Effort(6, 2, 2, 3_300_000, 0.01),
+    "normal": Effort(6, 1, 4, 3_300_000, 0.01),
     "thorough": Effort(12, 10, 8, 40_000_000, 0.005),
 }
 NEAR = 1e-6
