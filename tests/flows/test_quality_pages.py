@@ -127,6 +127,7 @@ def problems(browser: Browser, path: Path, width: int, media: str) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # 36 views; a machine with other work takes minutes for them
 def test_pages_are_accessible_in_every_language_on_phone_desktop_and_paper(
     data: Path, tmp_path: Path, caregap: Caregap
 ) -> None:
