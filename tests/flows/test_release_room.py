@@ -245,6 +245,11 @@ def test_a_withdrawn_release_leaves_a_tombstone_and_is_not_the_latest(
     checked = caregap("verify", release, data=built)
     assert checked.code == 0, checked.err
     assert "The release is withdrawn." in checked.out
+    style = release / "style.css"
+    own = style.read_bytes()
+    style.write_bytes(own + b"main::after{content:'Use its figures'}")
+    assert caregap("verify", release, data=built).code == 14
+    style.write_bytes(own)
     assert f"{CANDIDATE}: withdrawn" in caregap("status", data=built).out
     assert sign(caregap, built, stewards, "Data Steward").code == 2
     assert len(list(layout.ledger.glob(f"*_{CANDIDATE}.parquet"))) == 1

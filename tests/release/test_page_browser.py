@@ -1,5 +1,6 @@
 """The pages in a real browser: WCAG 2.2 AA by axe-core, keyboard, reflow, and that no other host is asked."""
 
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -94,7 +95,10 @@ def test_the_front_page_has_no_violations(browser: Browser, site: tuple[str, Pat
 
 
 @pytest.mark.parametrize("media", [*SIZES, "dark"])
-def test_the_pages_of_a_withdrawn_release_have_no_violations(browser: Browser, tmp_path: Path, media: str) -> None:
+def test_the_pages_of_a_withdrawn_release_have_no_violations(
+    browser: Browser, site: tuple[str, Path], tmp_path: Path, media: str
+) -> None:
+    shutil.copy(site[1] / "style.css", tmp_path)
     for name, content in withdrawn_pages("2026-10-31-1", date(2026, 11, 20), EVERY["fi"]).items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content)

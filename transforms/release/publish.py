@@ -151,7 +151,7 @@ def publish(candidate: Path, published: Path, manifest_sha256: str, decisions: b
 
 
 def withdraw(release: Path, decisions: bytes, pages: Mapping[str, bytes]) -> None:
-    """Leave of a published release its manifest, the decisions and pages that say that it is withdrawn.
+    """Leave of a published release its manifest, style and decisions, and pages that say that it is withdrawn.
 
     The decision comes first: a run that is killed withdraws the rest when it is repeated.
     """
@@ -162,7 +162,7 @@ def withdraw(release: Path, decisions: bytes, pages: Mapping[str, bytes]) -> Non
             beside = target.with_name(f".{target.name}.new")
             beside.write_bytes(content)
             beside.replace(target)
-        for name in files_in(release) - {MANIFEST, DECISIONS, *pages}:
+        for name in files_in(release) - {MANIFEST, DECISIONS, STYLE, *pages}:
             (release / name).unlink()
         folders = [path for path in release.rglob("*") if path.is_dir()]
         for folder in sorted(folders, reverse=True):
@@ -188,6 +188,8 @@ def verify_release(release: Path) -> tuple[dict[str, Any], str, list[Decision]]:
     if outcome(decisions) == WITHDRAW:
         if left := [name for name in there if not name.endswith(".html") and name != STYLE]:
             raise ApprovalMissing("files of a withdrawn release are still there", "Withdraw again", count=len(left))
+        if STYLE in there and sha256(_read(release / STYLE) or b"") != hashes.get(STYLE):
+            raise ApprovalMissing("the style sheet is not that of the manifest", "Get the release anew", count=1)
     else:
         changed = [name for name in hashes if sha256(_read(release / name) or b"") != hashes[name]]
         if wrong := len(there - set(hashes)) + len(changed):

@@ -7,17 +7,16 @@ from schemas.labels import LANGUAGES
 from transforms.release.html import environment, written
 from transforms.release.page_words import words
 from transforms.release.site.addresses import FRONT_PAGE, STYLE, language_of, to_root
-from transforms.release.site.pages import style_sheet
 
 
 def withdrawn_pages(release_id: str, day: date, addresses: Iterable[str]) -> dict[str, bytes]:
     """A page at each address of a page that says that the release was withdrawn, and when; UTF-8 by address.
 
-    With the style sheet of the pages; other files have no successor. The page that all languages share says it in all
-    of them.
+    They use the style sheet that the release has; other files have no successor. The page that all languages share
+    says it in all of them.
     """
     templates = environment("transforms.release.site")
-    pages = {STYLE: style_sheet()}
+    pages = {}
     for address in {FRONT_PAGE, *(one for one in addresses if one.endswith(".html"))}:
         language = language_of(address)
         about = {

@@ -64,7 +64,7 @@ def render_site(
     _must_differ([area_page(code) for code in areas["code"]], "areas")
     more = _more_by_indicator(derived)
     earlier = {day: _by_indicator(figures(_whole_city(one, areas))) for day, one in (history or {}).items()}
-    templates, pages = environment("transforms.release.site"), {STYLE: style_sheet()}
+    templates, pages = environment("transforms.release.site"), {STYLE: _style()}
     every = [words(language) for language in LANGUAGES]
     shared = {
         "release": release,
@@ -163,8 +163,7 @@ def _navigation(own: Words) -> list[tuple[str, str]]:
     return [("index.html", own.labels["front"]), ("areas/index.html", own.labels["areas_title"]), *about]
 
 
-def style_sheet() -> bytes:
-    """The style sheet of a release's pages."""
+def _style() -> bytes:
     return package_files("transforms.release.site").joinpath("templates", STYLE).read_bytes()
 
 
