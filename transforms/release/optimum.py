@@ -32,7 +32,8 @@ class Work:
     """How much to spend on bounds: in rounds, linear programs and nodes, never in seconds.
 
     Fractional choices are refuted for so many `rounds` and `programs` a table; the best choice is looked for where
-    cells times unsafe cells are at most `small`, in at most `nodes` a round and `trials` rounds.
+    cells times unsafe cells are at most `small`, in at most `nodes` a round and `trials` rounds. The bounds of a number
+    are raised until one more pass raises them by less than the share `gain`.
     """
 
     rounds: int
@@ -40,12 +41,13 @@ class Work:
     small: int
     nodes: int
     trials: int
+    gain: float
 
 
 WORK = {
-    "none": Work(-1, 0, 0, 0, 0),
-    "quick": Work(0, 0, 3_000, 20, 12),
-    "full": Work(6, 40_000, 60_000, 5_000, 100),
+    "none": Work(-1, 0, 0, 0, 0, 0.0),
+    "quick": Work(0, 0, 3_000, 20, 12, 0.01),
+    "full": Work(6, 40_000, 60_000, 5_000, 100, 0.0),
 }
 
 
@@ -93,7 +95,7 @@ def least_harm(cells: Merged, rules: Disclosure, safe_from: int, harm: Harm, wor
     else:
         cost = covering.bound(harm.cost)
     number, people = (
-        int(np.ceil(least + covering.bound(part) - 1e-4))
+        int(np.ceil(least + covering.bound(part, work.gain) - 1e-4))
         for least, part in zip(always[1:], (harm.number, harm.people), strict=True)
     )
     return Bound(always[0] + cost, number, people, best, witnesses)
@@ -134,21 +136,22 @@ class Covering:
         self._added = 0
         self._start()
 
-    def bound(self, costs: Amounts) -> float:
+    def bound(self, costs: Amounts, gain: float = 0.0) -> float:
         """A proven lower bound on the cost of the free cells: any multipliers of the rows give one.
 
-        Those of the linear program give the best; taken by themselves, its tolerances do not matter.
+        Those of the linear program give the best; taken by themselves, its tolerances do not matter. The last passes
+        raise it by little and take most of the time: one that gives less than the share `gain` is the last.
         """
-        self._solve(costs)
-        price = costs[self._at[self._free]]
-        if not self._rows:
+        self._solve(costs, gain)
+        price, rows = costs[self._at[self._free]], self._rows[: self._added]
+        if not rows:
             return 0.0
         multiplier = np.maximum(np.asarray(self._choice.getSolution().row_dual), 0)
-        column = np.concatenate([row[0] for row in self._rows])
-        factor = np.concatenate([row[1] for row in self._rows])
-        of = np.repeat(np.arange(len(self._rows)), [len(row[0]) for row in self._rows])
+        column = np.concatenate([row[0] for row in rows])
+        factor = np.concatenate([row[1] for row in rows])
+        of = np.repeat(np.arange(len(rows)), [len(row[0]) for row in rows])
         left = price - np.bincount(column, weights=factor * multiplier[of], minlength=len(price))
-        needed = np.array([row[2] for row in self._rows])
+        needed = np.array([row[2] for row in rows])
         return max(float(needed @ multiplier + np.minimum(left, 0).sum()), 0.0)
 
     def sharpen(self, costs: Amounts, work: Work) -> None:
@@ -208,14 +211,17 @@ class Covering:
             bare &= ~self._guarantee.protected_by(change)
         return np.array(found).reshape(-1, cells.size), True
 
-    def _solve(self, costs: Amounts, *, whole: bool = False) -> Amounts:
-        """The choice that costs least by the rows so far; how far each cell is hidden."""
+    def _solve(self, costs: Amounts, gain: float = 0.0, *, whole: bool = False) -> Amounts:
+        """The choice that costs least by the rows so far; how far each cell is hidden.
+
+        Rows that it breaks are added, pass by pass, until there are none or a pass adds less than the share `gain`.
+        """
         size = len(self._free)
         columns = np.arange(size, dtype=np.int32)
         kind = int(highspy.HighsVarType.kInteger if whole else highspy.HighsVarType.kContinuous)
         self._choice.changeColsIntegrality(size, columns, np.full(size, kind, dtype=np.uint8))
         self._choice.changeColsCost(size, columns, costs[self._at[self._free]])
-        share = np.ones(len(self._at))
+        share, before = np.ones(len(self._at)), 0.0
         for _ in range(PASSES):
             new = self._rows[self._added :]
             for column, factor, needed in new:
@@ -224,27 +230,53 @@ class Covering:
             self._choice.run()
             share[self._free] = np.clip(np.asarray(self._choice.getSolution().col_value)[:size], 0, 1)
             share[share < NEAR] = 0
-            if whole or not self._refute_alone(share):
+            least = float(self._choice.getInfo().objective_function_value)
+            if whole or least - before < gain * least or not self._refute_alone(share):
                 break
+            before = least
         return share
 
     def _start(self) -> None:
         """The sums by themselves, as rows; and the sums without a cell that must be hidden, for later."""
-        cells = self._cells
-        alone = [np.zeros(0, np.int64)]
-        for number, parent in enumerate(cells.parent.tolist()):
-            members = np.append(cells.child[cells.start[number] : cells.start[number + 1]], parent)
-            slope = np.append(np.ones(len(members) - 1, np.int64), -1)
-            slope, members = slope[~cells.fixed[members]], self._place[members[~cells.fixed[members]]]
-            unsafe = np.flatnonzero(cells.unsafe[self._at[members]])
-            for one in unsafe.tolist():
-                slopes, others = -slope * slope[one], np.arange(len(members)) != one
-                ways = [slopes[others], -slopes[others]]
-                self._learn(int(self._at[members[one]]), members[others], ways, [1, 1])
-            if len(members) and not self._forced[members].any():
-                alone.append(members)
-        self._members = np.concatenate(alone)
-        self._width = np.array([len(each) for each in alone[1:]], np.int64)
+        cells, sums = self._cells, len(self._cells.parent)
+        number = np.arange(sums)
+        of = np.concatenate([np.repeat(number, np.diff(cells.start)), number])
+        cell = np.concatenate([cells.child, cells.parent])
+        slope = np.repeat([1, -1], [len(cells.child), sums])
+        order = np.argsort(of, kind="stable")
+        order = order[~cells.fixed[cell[order]]]
+        of, cell, slope = of[order], cell[order], slope[order]
+        place = self._place[cell]
+        is_forced = self._forced[place]
+        with_forced = np.bincount(of[is_forced], minlength=sums) > 0
+        begin = np.searchsorted(of, np.append(number, sums))
+        for entry in np.flatnonzero(cells.unsafe[cell] & ~self._is_kept_by_forced(of, place, slope)).tolist():
+            mine = slice(begin[of[entry]], begin[of[entry] + 1])
+            others = np.arange(mine.start, mine.stop) != entry
+            slopes = -slope[mine][others] * slope[entry]
+            self._learn(int(cell[entry]), place[mine][others], [slopes, -slopes], [1, 1])
+        self._members = place[~with_forced[of]]
+        self._width = np.diff(begin)[~with_forced & (np.diff(begin) > 0)]
+
+    def _is_kept_by_forced(self, of: Whole, place: Whole, slope: Whole) -> Mask:
+        """For each member of a sum, where it is unsafe, whether others that must be hidden let it move far enough.
+
+        Any of them does where either way will do. Upwards, one that then moves upwards too, which has no end; or
+        those that then move downwards, with as much room as is needed.
+        """
+        guarantee, cells = self._guarantee, self._cells
+        forced, room, value = self._forced[place], self._room[place], cells.value[self._at[place]]
+        if guarantee.rules.guarantee == "not_small":
+            needed, both = guarantee.safe_from - value, np.zeros(len(value), bool)
+        else:
+            needed, both = np.ones(len(value), np.int64), room > 0
+        side = 2 * of + (slope > 0)
+        size = 2 * len(cells.parent)
+        number = np.bincount(side[forced], minlength=size)
+        space = np.bincount(side[forced], weights=room[forced], minlength=size)
+        against, beside = number[side ^ 1], number[side] - forced
+        has_room = np.where(both, beside > 0, space[side] - room * forced >= needed)
+        return np.asarray((against > 0) | has_room)
 
     def _refute_alone(self, share: Amounts) -> bool:
         """A cell that is hidden alone in a sum is known all the same: nobody hides it. Whether there are new rows."""
