@@ -67,6 +67,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def fixed_port(text: str) -> int:
+    """A port that others are told of beforehand."""
+    if not port(text):
+        raise argparse.ArgumentTypeError("not a port from 1 to 65535")
+    return int(text)
+
+
 def port(text: str) -> int:
     """A port; 0 is a free one."""
     if not text.isdecimal() or int(text) > 65535:

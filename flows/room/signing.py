@@ -1,6 +1,7 @@
 """A steward's own key: made once, kept by the person, never in the data folder."""
 
 import base64
+import json
 import os
 import sys
 from getpass import getpass
@@ -27,9 +28,12 @@ FILE, PASSPHRASE = "CAREGAP_SIGNING_KEY", "CAREGAP_SIGNING_PASSPHRASE"
 def create(name: str, roles: list[str], key_file: Path | None) -> list[str]:
     """Make a key, sealed where a passphrase is given; returns the lines for policy.toml.
 
-    Raises UsageRefused where the file exists already: a key that signed something is never overwritten.
+    Raises UsageRefused without a name, and where the file exists already: a key that signed something is never
+    overwritten.
     """
-    path = _path(key_file)
+    path, name = _path(key_file), " ".join(name.split())
+    if not name:
+        raise UsageRefused("a steward needs a name", "Give --as NAME")
     if path.exists():
         raise UsageRefused("there is a signing key already", "Give --key FILE for another")
     key, text = Ed25519PrivateKey.generate(), _passphrase("Passphrase of the new signing key (empty: none): ")
@@ -37,15 +41,14 @@ def create(name: str, roles: list[str], key_file: Path | None) -> list[str]:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, seal))
-    words = ", ".join(f'"{role}"' for role in roles)
     return [
         f"Key written to {path}; it is yours alone. Have these lines put into schemas/policy.toml:",
         "",
         "[[steward]]",
-        f'name = "{" ".join(name.split())}"',
-        f"roles = [{words}]",
+        f"name = {_toml(name)}",
+        f"roles = {_toml(roles)}",
         f'key = "{base64.b64encode(public_bytes(key)).decode()}"',
-        f'accounts = ["{audit.account()}"]',
+        f"accounts = {_toml([audit.account()])}",
     ]
 
 
@@ -66,6 +69,11 @@ def load_key(key_file: Path | None) -> Ed25519PrivateKey:
     if not isinstance(key, Ed25519PrivateKey):
         raise KeyUnavailable("the signing key does not open", f"Check the file and {PASSPHRASE}")
     return key
+
+
+def _toml(value: str | list[str]) -> str:
+    """Text, or a list of it, as TOML has it: the quotes and escapes are those of JSON."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _path(given: Path | None) -> Path:

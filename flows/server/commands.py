@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flows.settings import PASSPHRASES, PREFECT_DATABASE, SOURCE, Layout, take_secrets
-from flows.words import Command, candidate, day, port, positive, say
+from flows.words import Command, candidate, day, fixed_port, positive, say
 from schemas.errors import UsageRefused
 
 FLOWS = ("ingest", "analyse", "release", "publish", "run")
@@ -16,7 +16,7 @@ def words(command: Command, source: Callable[..., None]) -> None:
     """Add the server's commands to the command line."""
     made = command("serve", serve, "Run the server on this machine: pages, API, scheduled flows. Ctrl-C stops it.")
     source(made, required=False)
-    made.add_argument("--port", type=port, default=4200, metavar="N", help="on 127.0.0.1 (4200)")
+    made.add_argument("--port", type=fixed_port, default=4200, metavar="N", help="on 127.0.0.1 (4200)")
     made.add_argument("--schedules", type=Path, metavar="FILE", help="when the flows run (flows/server/schedules.toml)")
 
     made = command("trigger", trigger, "Have the server run a flow now.")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tomllib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -263,7 +264,10 @@ def test_a_signing_key_is_its_owners_alone(tmp_path: Path, stewards: Keys, built
     key.chmod(0o644)
     assert sign(caregap, built, stewards, "Data Steward").code == 16
     sealed = tmp_path / "sealed.pem"
-    words = ("stewards", "create", "--as", "Third", "--role", "data_steward", "--key", sealed)
+    nobody = caregap("stewards", "create", "--as", " ", "--role", "data_steward", "--key", sealed, data=built)
+    assert (nobody.code, sealed.exists()) == (2, False)
+    words = ("stewards", "create", "--as", 'The "third"', "--role", "data_steward", "--key", sealed)
     made = caregap(*words, data=built, CAREGAP_SIGNING_PASSPHRASE="correct horse")
-    assert "[[steward]]" in made.out
+    (steward,) = tomllib.loads(made.out[made.out.index("[[steward]]") :])["steward"]
+    assert (steward["name"], steward["roles"]) == ('The "third"', ["data_steward"])
     assert "ENCRYPTED" in sealed.read_text()
