@@ -20,6 +20,7 @@ from flows.version import code_version
 from flows.zone import zone_flow, zone_task
 from schemas.errors import UsageRefused
 from schemas.indicators import Indicator, age_reach, load_indicators
+from schemas.indicators.nesting import nested
 from schemas.policy import load_policy
 from schemas.publisher import load_publisher, to_fill_in
 from transforms.release.figures import describe_derived, release_figures
@@ -49,7 +50,9 @@ def protect(data: str, as_of: str, months: int, every: int, release_id: str) -> 
     inner = cells_of(counts.filter(pl.col("as_of").is_in(wanted)), areas, day)
     before = cells_a_year_before(layout.published, released, population(about), versions, day)
     inner = pl.concat([before, inner]) if months > MONTHS_A_YEAR and before.height else inner
-    spec = Spec(count="gap", eligible="eligible", by=BY, dimensions=DIMENSIONS, rules=policy.disclosure)
+    dates, pairs = inner["as_of"].unique().sort(), nested(indicators)
+    within = tuple(((of, part), (of, whole)) for of in dates.cast(pl.String).to_list() for part, whole in pairs)
+    spec = Spec("gap", DIMENSIONS, policy.disclosure, eligible="eligible", by=BY, nested=within)
     earlier = recall(layout.ledger, population(about), inner.select(BY).unique())
     protected = protect_with(layout.ledger, release_id, inner, spec, earlier)
     publisher = load_publisher()

@@ -153,7 +153,7 @@ class _Sums:
         width = np.diff(cells.start) + 1
         members = np.insert(cells.child, cells.start[:-1], cells.parent)
         of = np.repeat(np.arange(len(width)), width)
-        self._stays = (cells.unsafe | cells.open).tolist()
+        self._stays = (cells.unsafe | (cells.open & ~cells.loose)).tolist()
         self._sums_of: list[list[int]] = [[] for _ in range(cells.size)]
         for cell, number in zip(members.tolist(), of.tolist(), strict=True):
             self._sums_of[cell].append(number)

@@ -22,7 +22,7 @@ from transforms.release.published import Rules, rules_of
 from transforms.release.spec import MEASURE, STATUS, SUMMED, VALUE, Spec
 from transforms.release.tables import CLOSED, GAP, build_blocks
 
-PUBLIC_RULES = ("rules", "by", "dimensions", "linked", "populations", "parts")
+PUBLIC_RULES = ("rules", "by", "dimensions", "linked", "populations", "nested", "parts")
 COUNT, PEOPLE = "gap", "eligible"
 
 

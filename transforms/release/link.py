@@ -1,8 +1,8 @@
 """Tables that hang together, as one system to protect: what is the same count is hidden or published everywhere.
 
-Tables of one population share its cells, parts add up to their whole, and what earlier releases of the date told stays
-told. Cells are the same count where they go by the same name: in each dimension the finest level that is named, with
-its label.
+Tables of one population share its cells, of populations that nest the part counts no more than the whole, parts add up
+to their whole, and what earlier releases of the date told stays told. Cells are the same count where they go by the
+same name: in each dimension the finest level that is named, with its label.
 """
 
 from dataclasses import dataclass
@@ -43,15 +43,20 @@ class Group:
 
 Populations = list[list[tuple[str, ...]]]
 Parts = list[tuple[tuple[str, ...], list[tuple[str, ...]], list[str]]]
+Rows = list[tuple[int, list[int]]]
+"""Sums of merged cells: the whole and its parts."""
 
 
 def populations(blocks: list[Block], spec: Spec) -> Populations:
     """The `by` values that count the same eligible people: as many in every cell."""
-    alike: dict[bytes, list[tuple[str, ...]]] = {}
+    alike: dict[str, list[tuple[str, ...]]] = {}
     if spec.eligible is not None:
         for block in blocks:
-            labels = b"".join(axis.labels.write_csv().encode() for axis in block.axes)
-            alike.setdefault(labels + block.value[::3].tobytes(), []).append(block.key)
+            eligible = _named(block, spec).drop("#cell").with_columns(value=pl.Series(block.value))
+            eligible = eligible.filter(pl.col(MEASURE) == ELIGIBLE)
+            if spec.rules.zeros == "publish":  # a cell that counts nobody may be left out of one of two tables
+                eligible = eligible.filter(pl.col("value") > 0)
+            alike.setdefault(eligible.write_csv(), []).append(block.key)
     return [keys for keys in alike.values() if len(keys) > 1]
 
 
@@ -88,7 +93,8 @@ def link(blocks: list[Block], spec: Spec, same: Populations, sums: Parts, earlie
             key = group[key]
         return key
 
-    for together in [*same, *([whole, *keys] for whole, keys, _ in sums)]:
+    known = [list(pair) for pair in spec.nested if all(key in group for key in pair)]
+    for together in [*same, *([whole, *keys] for whole, keys, _ in sums), *known]:
         for key in together[1:]:
             group[top(key)] = top(together[0])
     gathered: dict[tuple[str, ...], list[int]] = {}
@@ -127,12 +133,19 @@ def _join(
     for one, other in combinations(range(len(tables)), 2):
         if other >= len(blocks) and tables[one][0].key == tables[other][0].key:
             pairs.append(_same_name(names[one], names[other].filter(~pl.Series(_changed(tables, names, one, other)))))
-    rows = []
+    rows: Rows = []
     for whole, keys, measures in sums:
         if whole in number:
             rows += _added(names[number[whole]], [names[number[key]] for key in keys], measures)
+    systems = [cells for _, _, cells in tables]
+    value = np.concatenate([cells.value for cells in systems])
+    for part, whole in spec.nested:
+        if part in number and whole in number:
+            beyond, more = _beyond(names[number[part]], names[number[whole]], value, sum(each.size for each in systems))
+            systems.append(beyond)
+            rows += more
     pairs += [pl.DataFrame({"#merged": [whole], "#merged_right": part}) for whole, part in rows if len(part) == 1]
-    cells, place = _unite([cells for _, _, cells in tables], pl.concat(pairs), [row for row in rows if len(row[1]) > 1])
+    cells, place = _unite(systems, pl.concat(pairs), [row for row in rows if len(row[1]) > 1])
     merged = [
         np.append(place[offset : offset + block.cells.size], -1)[block.merged]
         for block, offset in zip(blocks, start[:-1].tolist(), strict=False)
@@ -157,7 +170,26 @@ def _told(earlier: Earlier) -> Merged:
         start=cells.start,
         child=cells.child,
         basis=cells.basis,
+        loose=np.zeros(cells.size, bool),
     )
+
+
+def _beyond(small: pl.DataFrame, large: pl.DataFrame, value: Whole, first: int) -> tuple[Merged, Rows]:
+    """How many more are eligible in the second of two tables than in the first: a cell each, and the sums that say so.
+
+    These cells are in no table. An attacker knows that none is below 0, and may know more of them.
+    """
+    of = [table.filter(pl.col(MEASURE) == ELIGIBLE) for table in (small, large)]
+    pairs = _same_name(*of).filter(pl.all_horizontal(pl.all() >= 0)).unique(maintain_order=True)
+    part, whole = pairs["#merged"].to_numpy(), pairs["#merged_right"].to_numpy()
+    size, none = pairs.height, np.zeros(0, np.int64)
+    more, no, yes = value[whole] - value[part], np.zeros(size, bool), np.ones(size, bool)
+    if (more < 0).any():
+        rule = "more are eligible in a part than in the whole that it is within"
+        raise DisclosureRefused(rule, "Correct the counts or the spec", "counts", count=int((more < 0).sum()))
+    count = np.zeros(size, np.int64)
+    cells = Merged(more, count, no, no, yes, count, none, np.zeros(1, np.int64), none, np.zeros(0, bool), yes)
+    return cells, [(top, [below, first + number]) for number, (below, top) in enumerate(pairs.iter_rows())]
 
 
 def _named(block: Block, spec: Spec) -> pl.DataFrame:
@@ -195,7 +227,7 @@ def _changed(tables: list[tuple[Block, Spec, Merged]], names: list[pl.DataFrame]
     return differs
 
 
-def _added(whole: pl.DataFrame, of: list[pl.DataFrame], measures: list[str]) -> list[tuple[int, list[int]]]:
+def _added(whole: pl.DataFrame, of: list[pl.DataFrame], measures: list[str]) -> Rows:
     """The merged cells that add up, one entry per cell of the whole that is not a published zero."""
     cell = [name for name in whole.columns if name not in ("#cell", "#merged")]
     known = pl.col("#merged") >= 0
@@ -204,7 +236,7 @@ def _added(whole: pl.DataFrame, of: list[pl.DataFrame], measures: list[str]) -> 
     return [(top, sorted(below)) for top, below in both.select("#merged", "#part").iter_rows()]
 
 
-def _unite(tables: list[Merged], pairs: pl.DataFrame, rows: list[tuple[int, list[int]]]) -> tuple[Merged, Whole]:
+def _unite(tables: list[Merged], pairs: pl.DataFrame, rows: Rows) -> tuple[Merged, Whole]:
     """One system of all tables in which the pairs are one cell each, and where every cell went."""
     pairs = pairs.filter(pl.col("#merged") != pl.col("#merged_right"))
     one, other = pairs["#merged"].to_numpy(), pairs["#merged_right"].to_numpy()
@@ -248,4 +280,5 @@ def _unite(tables: list[Merged], pairs: pl.DataFrame, rows: list[tuple[int, list
         start=np.concatenate([[0], np.cumsum([len(row) for row in children])]).astype(np.int64),
         child=np.concatenate([np.zeros(0, np.int64), *children]),
         basis=np.array(list(sums.values()), bool),
+        loose=any_of([cells.loose for cells in tables]),
     ), place

@@ -38,6 +38,9 @@ FIGURES_FILE = f"{CONFIDENTIAL}/figures.json"
 DECISIONS_FILE, WITNESSES_FILE = f"{CONFIDENTIAL}/decisions.parquet", f"{CONFIDENTIAL}/witnesses.parquet"
 
 
+Key = tuple[str, ...]
+
+
 class ToldRefused(DisclosureRefused):
     """What is out already tells unsafe cells, whatever is hidden now.
 
@@ -114,7 +117,7 @@ def _suppressed(counts: pl.DataFrame, spec: Spec, earlier: Sequence[Record], spr
         pl.when(is_published).then(VALUE).alias(VALUE),
         pl.when(is_published).then(pl.lit(PUBLISHED)).otherwise(pl.lit(SUPPRESSED)).alias(STATUS),
     ).drop("decision", "unsafe_as")
-    rules = _public_rules(spec, same, sums, len(earlier))
+    rules = _public_rules(spec, {block.key for block in blocks}, same, sums, len(earlier))
     before = [(each.table, each.rules) for each in earlier]
     truth = [*(each.cells[VALUE] for each in earlier), decisions[VALUE]]
     verdict = attack.attack_tables(
@@ -294,7 +297,7 @@ def _told(groups: list[Group], answers: list[Suppression], blocks: list[Block], 
     return refused
 
 
-def _public_rules(spec: Spec, same: Populations, sums: Parts, earlier: int) -> dict[str, Any]:
+def _public_rules(spec: Spec, keys: set[Key], same: Populations, sums: Parts, earlier: int) -> dict[str, Any]:
     """The part of the certificate that an attacker needs to read the table, and so everybody may have."""
     zeros = (
         "that a suppressed count is at least 1, for zeros are published"
@@ -314,10 +317,12 @@ def _public_rules(spec: Spec, same: Populations, sums: Parts, earlier: int) -> d
         "dimensions": [list(levels) for levels in spec.dimensions],
         "linked": spec.eligible is not None,
         "populations": [[list(key) for key in keys] for keys in same],
+        "nested": [[list(part), list(whole)] for part, whole in spec.nested if {part, whole} <= keys],
         "parts": [{"whole": list(whole), "parts": [list(key) for key in of], "measures": m} for whole, of, m in sums],
         "earlier_releases": earlier,
         "costs": costs_in_words(spec),
-        "attacker": "knows every published cell, how cells add up, which tables count the same people, all earlier "
+        "attacker": "knows every published cell, how cells add up, which tables count the same people, or some of "
+        "the people of others, all earlier "
         "releases of the date and which of their inner counts were corrected, that counts are whole, the rules, and "
         + zeros,
     }

@@ -26,8 +26,8 @@ DATE_COLUMNS = ("as_of", "month")
 class Rules:
     """What a certificate says of a table: its shape, and by which rules cells were hidden.
 
-    `populations` lists `by` values that count the same eligible people, `parts` a `by` value, those that
-    add up to it, and in which measures they do.
+    `populations` lists `by` values that count the same eligible people, `nested` pairs of which everybody eligible in
+    the first is so in the second, `parts` a `by` value, those that add up to it, and in which measures they do.
     """
 
     by: tuple[str, ...]
@@ -40,6 +40,7 @@ class Rules:
     self_contribution: bool = False
     public_eligible: bool = False
     populations: tuple[tuple[tuple[str, ...], ...], ...] = ()
+    nested: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = ()
     parts: tuple[tuple[tuple[str, ...], tuple[tuple[str, ...], ...], tuple[str, ...]], ...] = ()
 
     @property
@@ -157,6 +158,9 @@ def rules_of(certificate: Mapping[str, Any]) -> Rules:
             public_eligible=bool(rules.get("public_eligible", False)),
             populations=tuple(
                 tuple(tuple(str(word) for word in key) for key in same) for same in certificate.get("populations", ())
+            ),
+            nested=tuple(
+                (tuple(map(str, part)), tuple(map(str, whole))) for part, whole in certificate.get("nested", ())
             ),
             parts=tuple(
                 (

@@ -27,7 +27,8 @@ class Spec:
 
     With `self_contribution` an attacker who is counted himself subtracts himself: a count is safe from one more than
     the threshold. With `public_eligible` everybody knows how many are eligible, so that these are published. `parts`
-    names a `by` value and those that add up to it.
+    names a `by` value and those that add up to it; `nested` pairs of `by` values of which everybody who is eligible in
+    the first is so in the second.
 
     What hiding a cell costs grows with its value, `people_per_cell` people as much as one more cell (as many as a usual
     safe cell has where it is None), and with its `standing`: the product of a factor for each dimension's level, the
@@ -43,6 +44,7 @@ class Spec:
     self_contribution: bool = False
     public_eligible: bool = False
     parts: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    nested: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = ()
     standing: tuple[tuple[float, ...], ...] = ()
     people_per_cell: float | None = None
     bound: Literal["none", "quick", "full"] = "quick"
@@ -81,7 +83,7 @@ def load_spec(path: Path) -> Spec:
 
 def spec_from(raw: dict[str, Any]) -> Spec:
     """Check the content of a spec. Raises UsageRefused with what to correct."""
-    _known(raw, ("count", "eligible", "by", "dimension", "rules", "sum", "costs"), "the spec")
+    _known(raw, ("count", "eligible", "by", "dimension", "rules", "sum", "within", "costs"), "the spec")
     if "count" not in raw:
         _refuse("count is missing", 'Name the column with the count: count = "gap"')
     dimensions = raw.get("dimension")
@@ -98,6 +100,7 @@ def spec_from(raw: dict[str, Any]) -> Spec:
         self_contribution=_true_or_false(raw["rules"], "self_contribution"),
         public_eligible=_true_or_false(raw["rules"], "public_eligible"),
         parts=_parts(raw.get("sum", [])),
+        nested=_nested(raw.get("within", [])),
         standing=tuple(_standing(part) for part in dimensions),
         people_per_cell=_people_per_cell(raw.get("costs", {})),
         bound=_bound(raw["rules"]),
@@ -121,8 +124,11 @@ def spec_from(raw: dict[str, Any]) -> Spec:
         _refuse("a published zero tells the other count where everybody knows who is eligible", 'Set zeros = "protect"')
     if spec.parts and len(spec.by) != 1:
         _refuse("[[sum]] adds up values of the one column in by", "Name that column in by")
-    if spec.method is not None and (spec.parts or spec.self_contribution or spec.public_eligible):
-        _refuse("[[sum]], self_contribution and public_eligible go with suppression only", "Leave them out, or method")
+    if spec.nested and (len(spec.by) != 1 or spec.eligible is None):
+        _refuse("[[within]] names values of the one column in by, and who is eligible", "Name by and eligible")
+    if spec.method is not None and (spec.parts or spec.nested or spec.self_contribution or spec.public_eligible):
+        rule = "[[sum]], [[within]], self_contribution and public_eligible go with suppression only"
+        _refuse(rule, "Leave them out, or method")
     if spec.rules.guarantee == "not_small" and spec.method is not None and spec.method.reach < spec.safe_from:
         _refuse(
             "a count that is changed by so little is proven to be small where 0 is published",
@@ -137,6 +143,14 @@ def _parts(raw: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
     for part in raw:
         _known(part, ("whole", "parts"), "a [[sum]]")
     return tuple((_word(part.get("whole"), "whole"), _words(part.get("parts"), "parts", least=1)) for part in raw)
+
+
+def _nested(raw: Any) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
+    if not isinstance(raw, list) or not all(isinstance(pair, dict) for pair in raw):
+        _refuse("[[within]] must be a list of pairs", "Write each with part and whole")
+    for pair in raw:
+        _known(pair, ("part", "whole"), "a [[within]]")
+    return tuple(((_word(pair.get("part"), "part"),), (_word(pair.get("whole"), "whole"),)) for pair in raw)
 
 
 def _standing(dimension: dict[str, Any]) -> tuple[float, ...]:

@@ -62,7 +62,8 @@ def gather(releases: list[Release]) -> list[list[Part]]:
 
     place_of = {(part.release, part.key): place for place, part in enumerate(parts)}
     for number, release in enumerate(releases):
-        for together in [*release.rules.populations, *((whole, *keys) for whole, keys, _ in release.rules.parts)]:
+        rules = release.rules
+        for together in [*rules.populations, *rules.nested, *((whole, *keys) for whole, keys, _ in rules.parts)]:
             unite(place_of[number, key] for key in together if (number, key) in place_of)
     for release_number, left, right in _one_population(parts):
         unite((place_of[release_number, left], place_of[release_number, right]))
@@ -141,8 +142,19 @@ def join(parts: list[Part], assume: str) -> tuple[Sums, list[slice], slice]:
     ends = np.concatenate([[0], np.cumsum(hidden)])[start].tolist()
     hidden, value, low = _more(more, hidden, value, low)
     none = np.zeros(0)
-    rows = Ranges(together.row, together.cell, together.factor, np.zeros(len(together.basis)), none, 0)
-    sums = _sums(rows, np.zeros(len(together.basis)), together.basis, hidden, value, low)
+    beyond = within(parts, start[:-1])
+    number, known = len(together.basis), _number_of_rows(beyond)
+    rows = Ranges(
+        np.append(together.row, beyond[0] + number),
+        np.append(together.cell, beyond[1]),
+        np.append(together.factor, beyond[2]),
+        np.zeros(number + known),
+        none,
+        0,
+    )
+    room = np.repeat([0.0, np.inf], [number, known])
+    own_basis = np.append(together.basis, np.ones(known, bool))
+    sums = _sums(rows, room, own_basis, hidden, value, low)
     if any(part.printed is not None for part in parts):
 
         def bounding() -> tuple[Numbers, Numbers]:
@@ -153,17 +165,17 @@ def join(parts: list[Part], assume: str) -> tuple[Sums, list[slice], slice]:
         told = ranges(parts, start[:-1], value, hidden, bounding, len(value))
         hidden, value, low = _more(told.more, hidden, value, low)
         with np.errstate(invalid="ignore"):
-            room = told.most - told.least
+            room = np.append(room, told.most - told.least)
         all_rows = Ranges(
-            np.concatenate([rows.row, told.row + len(together.basis)]),
+            np.concatenate([rows.row, told.row + len(own_basis)]),
             np.concatenate([rows.cell, told.cell]),
             np.concatenate([rows.factor, told.factor]),
             np.concatenate([rows.least, told.least]),
             none,
             0,
         )
-        basis = np.append(together.basis, np.ones(len(told.least), bool))
-        sums = _sums(all_rows, np.append(np.zeros(len(together.basis)), room), basis, hidden, value, low)
+        basis = np.append(own_basis, np.ones(len(told.least), bool))
+        sums = _sums(all_rows, room, basis, hidden, value, low)
     return sums, [slice(*ends[place : place + 2]) for place in range(len(parts))], slice(ends[-1], ends[-1] + more)
 
 
@@ -216,7 +228,7 @@ def tie(parts: list[Part], assume: str, known: Numbers | None = None) -> tuple[E
             more += groups
     for row, cell, factor in links:
         entries.append((row + rows, cell, factor))
-        basis.append(np.ones(int(row.max()) + 1 if len(row) else 0, bool))
+        basis.append(np.ones(_number_of_rows((row, cell, factor)), bool))
         rows += len(basis[-1])
     row, cell, factor = (np.concatenate(column) for column in zip(*entries, strict=True))
     return Equations(row, cell, factor, np.concatenate(basis)), more
@@ -237,6 +249,25 @@ def _within(parts: list[Part], start: Places) -> list[Entries]:
                 of = [place[release, key] for key in keys if (release, key) in place]
                 found.append(_added(parts, start, place[release, whole], of, measures))
     return found
+
+
+def within(parts: list[Part], start: Places) -> Entries:
+    """What is not below 0: how many more are eligible in a table than in one within it, a row a cell."""
+    place = {(part.release, part.key): number for number, part in enumerate(parts)}
+    found = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
+    rows = 0
+    for release, rules in {part.release: part.rules for part in parts}.items():
+        for small, large in rules.nested:
+            if (release, small) in place and (release, large) in place:
+                row, cell, factor = _equal(parts, start, place[release, small], place[release, large], ["eligible"])
+                found.append((row + rows, cell, factor))
+                rows += _number_of_rows((row, cell, factor))
+    row, cell, factor = (np.concatenate(column) for column in zip(*found, strict=True))
+    return row, cell, factor
+
+
+def _number_of_rows(entries: Entries) -> int:
+    return int(entries[0].max()) + 1 if len(entries[0]) else 0
 
 
 def _equal(parts: list[Part], start: Places, one: int, other: int, measures: list[str]) -> Entries:

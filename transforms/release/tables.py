@@ -40,8 +40,8 @@ class Merged:
 
     `count` is how many cells of the table it stands for, `floor` the least that an attacker must allow for when it is
     hidden. A `fixed` cell is public whatever is decided, an `open` one hidden whatever is decided, though nobody needs
-    it to be. Sum k says that the merged cell `parent[k]` is the sum of `child[start[k]:start[k + 1]]`; the sums marked
-    `basis` imply all the others.
+    it to be; a `loose` one is open too, is in no table, and may be known. Sum k says that the merged cell `parent[k]`
+    is the sum of `child[start[k]:start[k + 1]]`; the sums marked `basis` imply all the others.
     """
 
     value: Whole
@@ -54,6 +54,7 @@ class Merged:
     start: Whole
     child: Whole
     basis: Mask
+    loose: Mask
 
     @property
     def size(self) -> int:
@@ -275,6 +276,7 @@ def _merge(axes: tuple[Axis, ...], value: Whole, unsafe: Mask, floor: Whole, fix
         start=np.concatenate([[0], np.cumsum(width)]),
         child=np.concatenate(children),
         basis=basis,
+        loose=np.zeros(size, bool),
     )
 
 

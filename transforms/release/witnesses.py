@@ -27,7 +27,7 @@ from transforms.release.published import (
     refuse,
     unsafe,
 )
-from transforms.release.system import gather, tie
+from transforms.release.system import gather, tie, within
 
 DECISIONS_FILE, WITNESSES_FILE = "confidential/decisions.parquet", "confidential/witnesses.parquet"
 COLUMNS = {"witness": pl.UInt32(), "cell": pl.UInt32(), "change": pl.Int64()}
@@ -212,10 +212,14 @@ class _Group:
         if more:
             refuse("witnesses do not tell of the groups that different cuts have in common; attack the tables", None, 0)
         row, cell, factor = together.row, together.cell, together.factor
-        least = np.zeros(len(together.basis))
-        most = least
+        start = np.cumsum([0, *(part.table.height for part in parts)])
+        beyond = within(parts, start[:-1])
+        row, cell = np.append(row, beyond[0] + len(together.basis)), np.append(cell, beyond[1])
+        factor = np.append(factor, beyond[2])
+        nested = len(np.unique(beyond[0]))
+        least = np.zeros(len(together.basis) + nested)
+        most = np.append(np.zeros(len(together.basis)), np.full(nested, np.inf))
         if any(part.printed is not None for part in parts):
-            start = np.cumsum([0, *(part.table.height for part in parts)])
             hidden = np.concatenate([part.table["#hidden"].to_numpy() for part in parts])
             value = np.where(hidden, 0.0, truth[place])
             # an interval over a hidden denominator is refused: that takes a solver
