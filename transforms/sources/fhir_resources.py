@@ -39,12 +39,15 @@ def encounters(rows: pl.DataFrame, professions: dict[str, str], notes: Notes) ->
         for kind in ("PractitionerRole", "Practitioner")
     ]
     profession = pl.col("participant").list.eval(pl.coalesce(met)).list.drop_nulls().list.first()
+    service = term_of(pl.col("serviceType"), WORDS["service"])
+    unknown = count_where(rows, pl.col("serviceType").is_not_null() & service.is_null())
+    notes.count("contact", "service", "the service is not named in fhir.toml and was left empty", unknown)
     return rows.select(
         *_subject("subject"),
         event_date=day_of(start),
         channel=channel.fill_null("other"),
         profession=profession,
-        service=term_of(pl.col("serviceType"), WORDS["service"]),
+        service=service,
         **code_of(codings, TABLES["contact"].column("code_system").terms[::-1]),
         **_record("Encounter", pl.col("status")),
     )

@@ -220,10 +220,14 @@ class OmopSource:
         )
         unknown = count_where(rows, channel.is_null())
         self._notes.count("contact", "channel", "the kind of visit is not known and counts as other", unknown)
+        service = pl.col("care_site_id").replace_strict(services, default=None, return_dtype=pl.String)
+        unknown = count_where(rows, pl.col("care_site_id").is_not_null() & service.is_null())
+        rule = "the service of the care site is not named in omop.toml and was left empty"
+        self._notes.count("contact", "service", rule, unknown)
         return {
             "channel": channel.fill_null("other"),
             "profession": pl.col("provider_id").replace_strict(professions, default=None, return_dtype=pl.String),
-            "service": pl.col("care_site_id").replace_strict(services, default=None, return_dtype=pl.String),
+            "service": service,
         }
 
     def _professions(self) -> dict[str, str]:
