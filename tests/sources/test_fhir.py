@@ -19,6 +19,7 @@ from transforms.sources.fhir import FhirSource
 CANARY = "Zyxwv"
 CODE, FORMER = identity_code(date(2001, 2, 3)), identity_code(date(2001, 2, 3), 950)
 OID = "urn:oid:1.2.246.21"
+ICD10 = "http://hl7.org/fhir/sid/icd-10"
 SNOMED, LOINC, UCUM = "http://snomed.info/sct", "http://loinc.org", "http://unitsofmeasure.org"
 Resource = dict[str, Any]
 ANNA: Resource = {"resourceType": "Patient", "id": "anna", "gender": "female", "birthDate": "1950-02-03"}
@@ -192,11 +193,15 @@ def test_the_day_is_the_one_in_the_city(tmp_path: Path, written: str | None, day
         ([("https://snomed.info/sct", "44054006")], ("snomed", "44054006")),
         ([(f"{SNOMED}/900000000000207008/version/20240101", "44054006")], ("snomed", "44054006")),
         ([("urn:oid:1.2.3", "X"), (None, "Y"), (SNOMED, "1")], ("snomed", "1")),
+        ([(ICD10, "R73.9"), (SNOMED, "44054006")], ("snomed", "44054006")),
+        ([(ICD10, "G63.2*"), (ICD10, "e114+")], ("icd10", "e114+")),
+        ([(SNOMED, "73211008"), (SNOMED, "44054006")], ("snomed", "44054006")),
+        ([(SNOMED, "1"), (ICD10, "R73.9"), (ICD10, "R73.0")], ("icd10", "R73.9")),
         ([("urn:oid:1.2.246.537.6.12.2002", "X"), (SNOMED, None)], None),
         ([], None),
     ],
 )
-def test_of_several_codings_the_first_known_system_counts(
+def test_of_several_codings_one_of_a_code_list_counts_or_else_the_first_known_system(
     tmp_path: Path, codings: list[tuple[str | None, str | None]], expected: tuple[str, str] | None
 ) -> None:
     code = {"coding": [{"system": system, "code": code, "display": "x"} for system, code in codings], "text": "x"}
@@ -314,6 +319,14 @@ def test_who_was_met_where_and_what_was_done(tmp_path: Path) -> None:
     row = table_of(tmp_path, "contact", role, visit).row(0, named=True)
     expected = {"profession": "nurse", "service": "health_centre", "code_system": "snomed", "code": "185349003"}
     assert {name: row[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_of_several_types_of_a_visit_the_listed_one_counts(tmp_path: Path, apart: bool) -> None:
+    checkup, review = concept(SNOMED, "185349003"), concept(SNOMED, "170777000")
+    types = [checkup, review] if apart else [{"coding": checkup["coding"] + review["coding"]}]
+    visit = about("Encounter", period={"start": "2020-01-01"}, type=types)
+    assert table_of(tmp_path, "contact", visit)["code"].to_list() == ["170777000"]
 
 
 def appointment(**elements: Any) -> Resource:

@@ -12,6 +12,7 @@ from transforms.sources.fhir_elements import (
     code_of,
     day_of,
     field,
+    first_term_of,
     has_code,
     is_partial,
     reference_id,
@@ -225,10 +226,7 @@ def immunizations(rows: pl.DataFrame, notes: Notes) -> pl.DataFrame:
 
 def professions_of(rows: pl.DataFrame) -> dict[str, str]:
     """Profession by the id of a PractitionerRole, and of the Practitioner who has it."""
-    told = [
-        pl.col(name).list.eval(term_of(pl.element(), WORDS["profession"])).list.drop_nulls().list.first()
-        for name in ("code", "specialty")
-    ]
+    told = [first_term_of(pl.col(name), WORDS["profession"]) for name in ("code", "specialty")]
     roles = rows.select(
         "id",
         practitioner=reference_id(field("practitioner", "reference"), "Practitioner"),
