@@ -469,6 +469,22 @@ def as_windows_writes(folder: Path) -> None:
         path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n\r\n"))
 
 
+def after_a_blank_line(folder: Path) -> None:
+    for path in folder.glob("*.ndjson"):
+        path.write_bytes(b"\n \r\n" + path.read_bytes())
+
+
+def after_an_outcome(folder: Path) -> None:
+    for path in folder.glob("*.ndjson"):
+        path.write_text('{"resourceType": "OperationOutcome", "issue": []}\n' + path.read_text())
+
+
+def in_capitals_and_compressed(folder: Path) -> None:
+    for path in folder.glob("*.ndjson"):
+        path.with_name(f"{path.name.upper()}.GZ").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+
+
 def with_elements_that_nobody_asked_for(folder: Path) -> None:
     for path in folder.glob("*.ndjson"):
         more = {"extension": [{"url": "x", "valueString": CANARY}], "text": {"div": "<b>"}, "_birthDate": {"id": "1"}}
@@ -485,6 +501,9 @@ def with_elements_that_nobody_asked_for(folder: Path) -> None:
         in_folders,
         in_two_and_compressed,
         as_windows_writes,
+        after_a_blank_line,
+        after_an_outcome,
+        in_capitals_and_compressed,
         with_elements_that_nobody_asked_for,
     ],
     ids=lambda change: change.__name__,
@@ -518,6 +537,20 @@ def test_what_is_missing_or_of_another_type_is_said(tmp_path: Path) -> None:
     assert frames["diagnosis"].height == 1
     assert count(source, "Condition", "another resource type") == 1
     assert count(source, "measurement", "no file") is None
+
+
+def test_a_file_of_outcomes_alone_is_known_by_its_name_and_one_that_nothing_tells_of_is_counted(tmp_path: Path) -> None:
+    outcome = b'{"resourceType": "OperationOutcome", "issue": []}\n'
+    parts = {"Condition": (json.dumps(condition()) + "\n").encode(), "Condition.2": outcome, "Claim": b'{"id": "1"}'}
+    source = FhirSource(write(tmp_path, ANNA, **parts))
+    (tmp_path / "manifest.json").write_text("{}")
+    (tmp_path / "Goal.ndjson").write_text('{"resourceType": "Goal"}\n')
+    assert read(source)["diagnosis"].height == 1
+    assert count(source, "Condition", "another resource type") == 1
+    assert count(source, "fhir", "left out") == 1
+    source = FhirSource(tmp_path)
+    read(source)
+    assert count(source, "fhir", "left out") == 3
 
 
 GOOD = json.dumps(observation()).encode()

@@ -9,7 +9,7 @@ from schemas.codelists import TREE_SYSTEMS, load_codelists
 
 
 def is_listed(system: str, code: pl.Expr) -> pl.Expr:
-    """Whether a code list has the code, or in a tree one above it; dots, capitals and a CVX code's zero do not matter."""
+    """Whether a code list has the code, or in a tree one above it, however it is spelt."""
     codes = _codes(system)
     if not codes:
         return pl.lit(value=False)
