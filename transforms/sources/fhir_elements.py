@@ -12,6 +12,7 @@ from transforms.sources.words import terms_of
 
 WORDS: dict[str, Any] = tomllib.loads(files("transforms.sources").joinpath("fhir.toml").read_text("utf-8"))
 """fhir.toml."""
+_IN_UTC = r"(Z|[+-]00:00)$"
 _DAY = r"^\d{4}-\d{2}-\d{2}($|T)"
 
 
@@ -89,7 +90,7 @@ def day_of(text: pl.Expr, *, last: bool = False) -> pl.Expr:
     month = (text + "-01").str.to_date("%Y-%m-%d", strict=False)
     month = month.dt.month_end() if last else month
     return (
-        pl.when(text.str.ends_with("Z") & here.is_not_null())
+        pl.when(text.str.contains(_IN_UTC) & here.is_not_null())
         .then(here)
         .when(text.str.contains(_DAY))
         .then(text.str.head(10))
