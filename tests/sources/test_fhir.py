@@ -13,10 +13,13 @@ import pytest
 from schemas.errors import SourceRefused
 from schemas.tables import TABLES
 from tests.controller.people import identity_code
+from tests.sources.counting import counts_of, totals
+from transforms.controller.shapes import ill_shaped
 from transforms.sources import Source, fhir_files
 from transforms.sources.fhir import FhirSource
 
 CANARY = "Zyxwv"
+COLUMN = TABLES["appointment"].column("specialty")
 CODE, FORMER = identity_code(date(2001, 2, 3)), identity_code(date(2001, 2, 3), 950)
 OID = "urn:oid:1.2.246.21"
 ICD10 = "http://hl7.org/fhir/sid/icd-10"
@@ -257,6 +260,9 @@ def observation(**elements: Any) -> Resource:
         ({"valueQuantity": {"value": 5, "comparator": "<", "code": "mmol/L"}}, "5.0", "mmol/L", False),
         ({"valueInteger": 7}, "7.0", None, False),
         ({"valueString": "7,2"}, "7,2", None, False),
+        ({"valueString": "9,9 %"}, "9,9", "%", False),
+        ({"valueString": "> 130 mmol/mol"}, "> 130", "mmol/mol", False),
+        ({"valueString": "3 of 4"}, None, None, False),
         ({"valueString": CANARY}, None, None, False),
         ({"valueCodeableConcept": concept(SNOMED, "1")}, None, None, False),
         ({"dataAbsentReason": concept("x", "not-performed")}, None, None, True),
@@ -383,9 +389,57 @@ def test_appointments_of_nobody_are_left_out_and_those_in_error_are_retracted(tm
         ("booked", "2020-05-05", None, None, None, True),
         ("booked", "2020-06-06", "2020-01-01", None, None, False),
         ("attended", "2020-05-05", None, "2020-05-05", "ophthalmology", False),
-        ("attended", "2020-05-05", None, "2020-05-05", None, False),
+        ("attended", "2020-05-05", None, "2020-05-05", "unknown_attended", False),
     ]
     assert count(source, "appointment", "no patient") == 1
+
+
+@pytest.mark.parametrize(
+    ("concepts", "specialty"),
+    [
+        ([concept(SNOMED, "394801008")], "orthopaedics"),
+        ([concept(SNOMED, "1"), concept(SNOMED, "394579002")], "cardiology"),
+        ([concept("urn:oid:1.2.246.537.6.24.2003", "10E")], "code_10e"),
+        ([concept("local", "Sleep_Clinic")], "sleep_clinic"),
+        ([concept(SNOMED, "123456789")], "unknown_booked"),
+        ([{"text": CANARY}], "unknown_booked"),
+        ([{"text": None}], None),
+        ([], None),
+    ],
+)
+def test_a_specialty_is_named_or_kept_as_it_is(tmp_path: Path, concepts: list[Resource], specialty: str | None) -> None:
+    found = table_of(tmp_path, "appointment", appointment(status="booked", specialty=concepts, serviceType=concepts))
+    assert found["specialty"].to_list() == [specialty]
+    assert found["service"].is_null().item() == (specialty is None)
+    assert found.filter(ill_shaped(found["specialty"], TABLES["appointment"], COLUMN)).height == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_open"),
+    [
+        ("394801008", "408475000", 1),
+        ("394801008", "394801008", 0),
+        ("123456789", "987654321", 1),
+        ("123456789", None, 1),
+        (None, "987654321", 1),
+    ],
+)
+def test_a_time_of_another_specialty_is_no_new_time(
+    tmp_path: Path, before: str | None, after: str | None, is_open: int
+) -> None:
+    def told(code: str | None) -> list[Resource]:
+        return [concept(SNOMED, code)] if code else []
+
+    lost = appointment(
+        status="cancelled",
+        start="2026-03-01T10:00:00+02:00",
+        cancelationReason=concept("x", "prov"),
+        specialty=told(before),
+    )
+    kept = appointment(id="b", status="fulfilled", start="2026-05-01T10:00:00+03:00", specialty=told(after))
+    source = FhirSource(write(tmp_path / "export", ANNA, lost, kept))
+    found = totals(counts_of(source, [date(2026, 10, 31)], tmp_path / "counts"))["provider_cancelled_not_rebooked"]
+    assert found[:3] == (1, is_open, 1 - is_open)
 
 
 ATC = "http://www.whocc.no/atc"

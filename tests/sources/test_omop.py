@@ -248,6 +248,13 @@ def test_a_drug_known_by_its_atc_code_is_no_vaccine_for_two_digits(tmp_path: Pat
     assert frames["vaccination"].height == 0
 
 
+def test_a_result_in_words_keeps_its_number_and_unit(tmp_path: Path) -> None:
+    header = CDM["MEASUREMENT"].split("\n", 1)[0] + "\n"
+    rows = '1,1,3004410,0,x,2020-01-02,,0,,"9,9 %"\n2,1,3004410,0,x,2020-01-02,48,9579,,high\n'
+    found = read(OmopSource(folder(tmp_path, {"MEASUREMENT": header + rows})))["measurement"]
+    assert found.select("value", "unit").rows() == [("9,9", "%"), ("48", "mmol/mol")]
+
+
 def test_persons_are_known_by_identity_codes_where_these_are_given(tmp_path: Path) -> None:
     persons = PERSON + f"1,8532,2001,2,3,{CODE},\n2,8507,1960,4,5,,\n3,0,1970,1,1,{CODE.lower()},\n"
     source = OmopSource(folder(tmp_path, {"PERSON": persons}))
