@@ -586,6 +586,33 @@ def test_blocks_of_a_few_lines_make_the_same_rows(tmp_path: Path, monkeypatch: p
     assert read(source)["diagnosis"].equals(expected)
 
 
+@pytest.mark.parametrize(
+    ("metas", "expected"),
+    [
+        ([{"lastUpdated": "2026-02-01T00:00:00Z"}, {"lastUpdated": "2024-02-01T00:00:00.5Z"}], ["0"]),
+        ([{"lastUpdated": "2026-02-01T01:00:00+02:00"}, {"lastUpdated": "2026-01-31T23:30:00Z"}], ["1"]),
+        ([{"versionId": "10"}, {"versionId": "9"}], ["0"]),
+        ([{"lastUpdated": "2026-02-01T00:00:00Z", "versionId": version} for version in ("2", "1")], ["0"]),
+        ([{"versionId": "1"}, {"versionId": "2"}, {"versionId": "1"}], ["1"]),
+        ([{"versionId": "1"}, {}], ["0"]),
+        ([{}, {}], ["0", "1"]),  # nothing tells: the controller takes the last
+        ([{"versionId": "1"}, {"versionId": "1"}], ["0", "1"]),
+    ],
+)
+@pytest.mark.parametrize("apart", [False, True])
+def test_of_several_versions_the_latest_is_read(
+    tmp_path: Path, metas: list[Resource], expected: list[str], apart: bool
+) -> None:
+    versions = [observation(meta=meta, valueString=str(place)) for place, meta in enumerate(metas)]
+    lines = [json.dumps(version).encode() + b"\n" for version in versions]
+    parts = {f"Observation.{place}": line for place, line in enumerate(lines)} if apart else {"all": b"".join(lines)}
+    source = FhirSource(write(tmp_path, ANNA, **parts))
+    for _ in range(2):
+        assert read(source)["measurement"]["value"].to_list() == expected
+        if len(expected) < len(metas):
+            assert count(source, "Observation", "later version") == len(metas) - len(expected)
+
+
 def test_what_is_missing_or_of_another_type_is_said(tmp_path: Path) -> None:
     mixed = json.dumps(condition()) + "\n" + json.dumps({"resourceType": "Basic", "id": "x"}) + "\n"
     empty = dict.fromkeys(["Observation"], b"")

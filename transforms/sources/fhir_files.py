@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.json as pa_json
 
 from schemas.errors import SourceRefused
-from transforms.sources.fhir_schemas import SCHEMAS
+from transforms.sources.fhir_schemas import SCHEMAS, VERSIONS
 from transforms.sources.notes import Notes
 
 BLOCK_BYTES = 32 << 20
@@ -36,6 +36,7 @@ class FhirFiles:
         if not directory.is_dir():
             raise SourceRefused("there is no such folder", "Give the folder of a FHIR Bulk Data export")
         self._files: dict[str, list[Path]] = {}
+        self._older: dict[str, pl.Series] = {}
         self.left_out = 0
         for path in sorted(directory.rglob("*")):
             if not path.is_file() or path.name.startswith((".", "_")):
@@ -63,18 +64,49 @@ class FhirFiles:
         Raises SourceRefused where a file cannot be read to its end or an element is not of FHIR R4's type.
         """
         parts: list[pl.DataFrame] = []
+        older, place = self._superseded(kind), 0
         for path in self.paths(kind):
-            for block in _blocks(path, kind):
+            for block in _blocks(path, kind, SCHEMAS[kind]):
                 rows = block.filter(pl.col("resourceType") == kind)
+                latest = rows
+                if len(older):
+                    places = pl.int_range(place, place + rows.height, dtype=pl.UInt32, eager=True)
+                    latest = rows.filter(~places.is_in(older.implode()))
+                place += rows.height
                 if notes is not None:
                     rule = "lines of another resource type, or of none, were left out"
                     notes.count(kind, None, rule, block.height - rows.height)
-                parts.append(rows.drop("resourceType"))
+                    rule = "a later version of the resource is there: the earlier was left out"
+                    notes.count(kind, None, rule, rows.height - latest.height)
+                parts.append(latest.drop("resourceType"))
                 if sum(part.height for part in parts) >= _BATCH_ROWS:
                     yield pl.concat(parts)
                     parts = []
         if parts:
             yield pl.concat(parts)
+
+    def _superseded(self, kind: str) -> pl.Series:
+        """Places of the resources of a type that have a later version, by meta.lastUpdated and then by versionId.
+
+        Of versions that do not tell, the one that comes last stands, as of every record.
+        """
+        if kind not in self._older:
+            parts = [pl.DataFrame(schema={"id": pl.UInt64, "updated": pl.Datetime("us", "UTC"), "version": pl.Int64})]
+            for path in self.paths(kind):
+                for block in _blocks(path, kind, VERSIONS):
+                    meta = pl.col("meta").struct
+                    updated = meta.field("lastUpdated").str.to_datetime("%+", time_unit="us", strict=False)
+                    version = meta.field("versionId").cast(pl.Int64, strict=False)
+                    rows = block.filter(pl.col("resourceType") == kind)
+                    number = pl.when(pl.col("id").is_not_null()).then(pl.col("id").hash())
+                    parts.append(rows.select(number.alias("id"), updated=updated, version=version))
+            every = pl.concat(parts).with_row_index("place").drop_nulls("id").filter(pl.col("id").is_duplicated())
+            every = every.sort("id", "updated", "version", "place", nulls_last=False)
+            is_older = pl.any_horizontal(
+                pl.col(name).ne_missing(pl.col(name).last().over("id")) for name in ("updated", "version")
+            )
+            self._older[kind] = every.filter(is_older)["place"]
+        return self._older[kind]
 
 
 def _head(path: Path) -> bytes:
@@ -103,7 +135,7 @@ def _resource_type(head: bytes, name: str) -> str | None:
     return next((word for word in _TYPE.findall(name) if word in SCHEMAS), None)
 
 
-def _blocks(path: Path, kind: str) -> Iterator[pl.DataFrame]:
+def _blocks(path: Path, kind: str, schema: pa.Schema) -> Iterator[pl.DataFrame]:
     """Resources of a file, block by block. Arrow's own error may quote a line, so it is not the cause of ours."""
     rule, column = "", None
     try:
@@ -111,7 +143,7 @@ def _blocks(path: Path, kind: str) -> Iterator[pl.DataFrame]:
             reader = pa_json.open_json(
                 stream,
                 pa_json.ReadOptions(block_size=BLOCK_BYTES),
-                pa_json.ParseOptions(explicit_schema=SCHEMAS[kind], unexpected_field_behavior="ignore"),
+                pa_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
             )
             for batch in reader:
                 if batch.num_rows:
