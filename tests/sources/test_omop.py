@@ -279,10 +279,21 @@ def test_enrolments_bound_where_somebody_lives_and_spans_of_records_do_not(tmp_p
 
 
 def test_tables_may_be_missing_and_the_run_says_which(tmp_path: Path) -> None:
-    source = OmopSource(folder(tmp_path, dict.fromkeys([name for name in CDM if name != "PERSON"])))
+    source = OmopSource(folder(tmp_path, dict.fromkeys([name for name in CDM if name not in ("PERSON", "CONCEPT")])))
     assert set(read(source)) == {"person", "residence"}
     for table, word in (("person", "DEATH"), ("contact", "VISIT_OCCURRENCE"), ("diagnosis", "CONDITION_OCCURRENCE")):
         assert count(source, table, word) is None
+
+
+@pytest.mark.parametrize("name", [name for name in CDM if name not in ("PERSON", "CONCEPT")])
+def test_a_table_with_nothing_in_it_is_a_missing_one(tmp_path: Path, name: str) -> None:
+    missing, empty = (OmopSource(folder(tmp_path / how, {name: text})) for how, text in (("no", None), ("nil", "")))
+    assert str(read(empty)) == str(read(missing))
+    assert empty.remarks() == missing.remarks()
+    header = CDM[name].split("\n", 1)[0]
+    found = read(OmopSource(folder(tmp_path / "header", {name: header})))
+    assert found.keys() <= read(missing).keys()
+    assert found["person"].height == 3
 
 
 @pytest.mark.parametrize(
