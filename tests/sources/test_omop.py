@@ -242,10 +242,10 @@ def test_a_code_of_a_code_list_goes_before_one_of_none(
 
 def test_a_drug_known_by_its_atc_code_is_no_vaccine_for_two_digits(tmp_path: Path) -> None:
     header = CDM["DRUG_EXPOSURE"].split("\n", 1)[0] + "\n"
-    rows = "1,1,1503297,0,C10AA05,2020-01-02,90\n2,1,1503297,0,03,2020-01-03,90\n"
+    rows = "1,1,1503297,0,C10AA05,2020-01-02,90\n2,1,1503297,0,03,2020-01-03,90\n3,1,1503297,0,CVX:03,2020-01-03,\n"
     frames = read(OmopSource(folder(tmp_path, {"DRUG_EXPOSURE": header + rows})))
     assert frames["medication"].select("code_system", "code").rows() == [("atc", "C10AA05"), ("rxnorm", "6809")]
-    assert frames["vaccination"].height == 0
+    assert frames["vaccination"].select("code_system", "code").rows() == [("cvx", "03")]
 
 
 def test_a_result_in_words_keeps_its_number_and_unit(tmp_path: Path) -> None:

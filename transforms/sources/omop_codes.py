@@ -86,7 +86,7 @@ class Concepts:
         )
         system = pl.when("is_named").then("named").otherwise(shaped)
         allowed = pl.when(system.is_in(_systems(table))).then(system)
-        values = values.select(column, "code_written", system_written=allowed)
+        values = values.select(column, "code_written", "is_named", system_written=allowed)
         return rows.join(values, on=column, how="left", maintain_order="left").with_columns(
             pl.when(pl.col("system_written").is_not_null()).then("code_written")
         )
@@ -110,10 +110,10 @@ def read_concepts(files: OmopFiles, words: dict[str, Any], notes: Notes) -> Conc
 
 
 def _listed(place: str, systems: list[str]) -> pl.Expr:
-    """Whether the code of a place is in a code list; two digits alone, as CVX has them, do not outdo a concept."""
-    among = [system for system in systems if (place, system) != ("_written", "cvx")]
+    """Whether the code of a place is in a code list; two digits that may be CVX's do not outdo a concept."""
     system, code = pl.col(f"system{place}"), pl.col(f"code{place}")
-    return pl.any_horizontal((system == name) & is_listed(name, code) for name in among).fill_null(False)
+    found = pl.any_horizontal((system == name) & is_listed(name, code) for name in systems).fill_null(False)
+    return found & ((system != "cvx") | pl.col("is_named")) if place == "_written" else found
 
 
 def _by_vocabulary(words: dict[str, Any]) -> dict[str, str]:
