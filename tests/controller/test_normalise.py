@@ -107,6 +107,28 @@ def test_hba1c_in_percent_becomes_mmol_per_mol(system: str, code: str) -> None:
     assert (found["value"], found["unit"]) == (53.0, "mmol/mol")
 
 
+@pytest.mark.parametrize(
+    ("code", "value", "unit", "expected"),
+    [
+        ("4548-4", "9.9", "%{HbA1c}", (84.7, "mmol/mol")),
+        ("4548-4", "9.9", "% of Hb", (84.7, "mmol/mol")),
+        ("4548-4", "19.9", None, (194.0, "mmol/mol")),
+        ("4548-4", "20", None, (20.0, None)),
+        ("59261-8", "19.9", None, (19.9, None)),
+        ("4548-4", "19.9", "mmol/mol", (19.9, "mmol/mol")),
+        ("59261-8", "85", "mmol/mol Hb", (85.0, "mmol/mol")),
+        ("59261-8", "85", "mmol / mol{Hb}", (85.0, "mmol/mol")),
+        ("44261-6", "7", "{score}", (7.0, "{score}")),
+    ],
+)
+def test_units_with_a_remark_and_percent_by_definition(
+    code: str, value: str, unit: str | None, expected: tuple[float, str | None]
+) -> None:
+    found = one("measurement", code_system="loinc", code=code, value=value, unit=unit)
+    assert (found["value"], found["unit"]) == expected
+    assert unreadable("measurement", unit=unit) == set()
+
+
 def test_other_percentages_stay() -> None:
     found = one("measurement", code_system="loinc", code="20150-9", value=80.0, unit="%")
     assert (found["value"], found["unit"]) == (80.0, "%")

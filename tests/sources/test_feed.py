@@ -286,6 +286,26 @@ def test_unknown_files_and_columns_are_remarks(tmp_path: Path) -> None:
     assert CANARY not in str(remarks)
 
 
+@pytest.mark.parametrize(
+    "name", ["contact.csv.gz", "contact.CSV", "Contact.csv", "contact/1.csv.gz", "contact/1.Parquet"]
+)
+def test_a_file_of_a_table_that_cannot_be_read_is_not_passed_over(tmp_path: Path, name: str) -> None:
+    write(PERSONS, tmp_path / "person.csv")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"x")
+    refused = refusal(tmp_path)
+    assert (refused.table, refused.rule.partition(" of")[0]) == ("contact", "a file")
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\r"])
+def test_a_table_of_a_header_alone_has_no_rows(tmp_path: Path, end: str) -> None:
+    write(PERSONS, tmp_path / "person.csv")
+    (tmp_path / "contact.csv").write_bytes(f"person_id,event_date,channel{end}".encode())
+    assert "contact" not in read(tmp_path)
+    (tmp_path / "contact.csv").write_bytes(f"person_id,event_date,channel{end or chr(10)}1,2024-01-01,visit".encode())
+    assert read(tmp_path)["contact"].height == 1
+
+
 def test_nothing_is_yielded_before_every_file_has_been_looked_at(tmp_path: Path) -> None:
     write(PERSONS, tmp_path / "person.csv")
     (tmp_path / "vaccination.csv").write_bytes(b"")

@@ -13,12 +13,16 @@ import pytest
 from schemas.errors import SourceRefused
 from schemas.tables import TABLES
 from tests.controller.people import identity_code
+from tests.sources.counting import counts_of, totals
+from transforms.controller.shapes import ill_shaped
 from transforms.sources import Source, fhir_files
 from transforms.sources.fhir import FhirSource
 
 CANARY = "Zyxwv"
+COLUMN = TABLES["appointment"].column("specialty")
 CODE, FORMER = identity_code(date(2001, 2, 3)), identity_code(date(2001, 2, 3), 950)
 OID = "urn:oid:1.2.246.21"
+ICD10 = "http://hl7.org/fhir/sid/icd-10"
 SNOMED, LOINC, UCUM = "http://snomed.info/sct", "http://loinc.org", "http://unitsofmeasure.org"
 Resource = dict[str, Any]
 ANNA: Resource = {"resourceType": "Patient", "id": "anna", "gender": "female", "birthDate": "1950-02-03"}
@@ -165,6 +169,9 @@ def test_the_dead_are_not_alive_though_nothing_tells_when(tmp_path: Path, elemen
         ("2020-05-06T23:30:00+03:00", "2020-05-06"),
         ("2020-05-06T23:30:00-05:00", "2020-05-06"),
         ("2020-05-06T00:10:00+00:00", "2020-05-06"),
+        ("2020-05-06T21:00:00+00:00", "2020-05-07"),  # many servers write UTC so
+        ("2020-05-06T22:30:00.000-00:00", "2020-05-07"),
+        ("2020-05-06T23:59:00+01:00", "2020-05-06"),
         ("2020-05-06T20:59:59Z", "2020-05-06"),
         ("2020-05-06T21:00:00Z", "2020-05-07"),  # summer: three hours
         ("2020-01-06T21:59:59.999Z", "2020-01-06"),
@@ -192,11 +199,15 @@ def test_the_day_is_the_one_in_the_city(tmp_path: Path, written: str | None, day
         ([("https://snomed.info/sct", "44054006")], ("snomed", "44054006")),
         ([(f"{SNOMED}/900000000000207008/version/20240101", "44054006")], ("snomed", "44054006")),
         ([("urn:oid:1.2.3", "X"), (None, "Y"), (SNOMED, "1")], ("snomed", "1")),
+        ([(ICD10, "R73.9"), (SNOMED, "44054006")], ("snomed", "44054006")),
+        ([(ICD10, "G63.2*"), (ICD10, "e114+")], ("icd10", "e114+")),
+        ([(SNOMED, "73211008"), (SNOMED, "44054006")], ("snomed", "44054006")),
+        ([(SNOMED, "1"), (ICD10, "R73.9"), (ICD10, "R73.0")], ("icd10", "R73.9")),
         ([("urn:oid:1.2.246.537.6.12.2002", "X"), (SNOMED, None)], None),
         ([], None),
     ],
 )
-def test_of_several_codings_the_first_known_system_counts(
+def test_of_several_codings_one_of_a_code_list_counts_or_else_the_first_known_system(
     tmp_path: Path, codings: list[tuple[str | None, str | None]], expected: tuple[str, str] | None
 ) -> None:
     code = {"coding": [{"system": system, "code": code, "display": "x"} for system, code in codings], "text": "x"}
@@ -249,6 +260,9 @@ def observation(**elements: Any) -> Resource:
         ({"valueQuantity": {"value": 5, "comparator": "<", "code": "mmol/L"}}, "5.0", "mmol/L", False),
         ({"valueInteger": 7}, "7.0", None, False),
         ({"valueString": "7,2"}, "7,2", None, False),
+        ({"valueString": "9,9 %"}, "9,9", "%", False),
+        ({"valueString": "> 130 mmol/mol"}, "> 130", "mmol/mol", False),
+        ({"valueString": "3 of 4"}, None, None, False),
         ({"valueString": CANARY}, None, None, False),
         ({"valueCodeableConcept": concept(SNOMED, "1")}, None, None, False),
         ({"dataAbsentReason": concept("x", "not-performed")}, None, None, True),
@@ -316,6 +330,14 @@ def test_who_was_met_where_and_what_was_done(tmp_path: Path) -> None:
     assert {name: row[name] for name in expected} == expected
 
 
+@pytest.mark.parametrize("apart", [False, True])
+def test_of_several_types_of_a_visit_the_listed_one_counts(tmp_path: Path, apart: bool) -> None:
+    checkup, review = concept(SNOMED, "185349003"), concept(SNOMED, "170777000")
+    types = [checkup, review] if apart else [{"coding": checkup["coding"] + review["coding"]}]
+    visit = about("Encounter", period={"start": "2020-01-01"}, type=types)
+    assert table_of(tmp_path, "contact", visit)["code"].to_list() == ["170777000"]
+
+
 def appointment(**elements: Any) -> Resource:
     actors = [{"actor": {"reference": "Location/1"}}, {"actor": {"reference": "Patient/anna"}, "status": "accepted"}]
     made = {"resourceType": "Appointment", "id": "a", "start": "2020-05-05T09:00:00+03:00", "participant": actors}
@@ -367,9 +389,57 @@ def test_appointments_of_nobody_are_left_out_and_those_in_error_are_retracted(tm
         ("booked", "2020-05-05", None, None, None, True),
         ("booked", "2020-06-06", "2020-01-01", None, None, False),
         ("attended", "2020-05-05", None, "2020-05-05", "ophthalmology", False),
-        ("attended", "2020-05-05", None, "2020-05-05", None, False),
+        ("attended", "2020-05-05", None, "2020-05-05", "unknown_attended", False),
     ]
     assert count(source, "appointment", "no patient") == 1
+
+
+@pytest.mark.parametrize(
+    ("concepts", "specialty"),
+    [
+        ([concept(SNOMED, "394801008")], "orthopaedics"),
+        ([concept(SNOMED, "1"), concept(SNOMED, "394579002")], "cardiology"),
+        ([concept("urn:oid:1.2.246.537.6.24.2003", "10E")], "code_10e"),
+        ([concept("local", "Sleep_Clinic")], "sleep_clinic"),
+        ([concept(SNOMED, "123456789")], "unknown_booked"),
+        ([{"text": CANARY}], "unknown_booked"),
+        ([{"text": None}], None),
+        ([], None),
+    ],
+)
+def test_a_specialty_is_named_or_kept_as_it_is(tmp_path: Path, concepts: list[Resource], specialty: str | None) -> None:
+    found = table_of(tmp_path, "appointment", appointment(status="booked", specialty=concepts, serviceType=concepts))
+    assert found["specialty"].to_list() == [specialty]
+    assert found["service"].is_null().item() == (specialty is None)
+    assert found.filter(ill_shaped(found["specialty"], TABLES["appointment"], COLUMN)).height == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_open"),
+    [
+        ("394801008", "408475000", 1),
+        ("394801008", "394801008", 0),
+        ("123456789", "987654321", 1),
+        ("123456789", None, 1),
+        (None, "987654321", 1),
+    ],
+)
+def test_a_time_of_another_specialty_is_no_new_time(
+    tmp_path: Path, before: str | None, after: str | None, is_open: int
+) -> None:
+    def told(code: str | None) -> list[Resource]:
+        return [concept(SNOMED, code)] if code else []
+
+    lost = appointment(
+        status="cancelled",
+        start="2026-03-01T10:00:00+02:00",
+        cancelationReason=concept("x", "prov"),
+        specialty=told(before),
+    )
+    kept = appointment(id="b", status="fulfilled", start="2026-05-01T10:00:00+03:00", specialty=told(after))
+    source = FhirSource(write(tmp_path / "export", ANNA, lost, kept))
+    found = totals(counts_of(source, [date(2026, 10, 31)], tmp_path / "counts"))["provider_cancelled_not_rebooked"]
+    assert found[:3] == (1, is_open, 1 - is_open)
 
 
 ATC = "http://www.whocc.no/atc"
@@ -456,6 +526,22 @@ def as_windows_writes(folder: Path) -> None:
         path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n\r\n"))
 
 
+def after_a_blank_line(folder: Path) -> None:
+    for path in folder.glob("*.ndjson"):
+        path.write_bytes(b"\n \r\n" + path.read_bytes())
+
+
+def after_an_outcome(folder: Path) -> None:
+    for path in folder.glob("*.ndjson"):
+        path.write_text('{"resourceType": "OperationOutcome", "issue": []}\n' + path.read_text())
+
+
+def in_capitals_and_compressed(folder: Path) -> None:
+    for path in folder.glob("*.ndjson"):
+        path.with_name(f"{path.name.upper()}.GZ").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+
+
 def with_elements_that_nobody_asked_for(folder: Path) -> None:
     for path in folder.glob("*.ndjson"):
         more = {"extension": [{"url": "x", "valueString": CANARY}], "text": {"div": "<b>"}, "_birthDate": {"id": "1"}}
@@ -472,6 +558,9 @@ def with_elements_that_nobody_asked_for(folder: Path) -> None:
         in_folders,
         in_two_and_compressed,
         as_windows_writes,
+        after_a_blank_line,
+        after_an_outcome,
+        in_capitals_and_compressed,
         with_elements_that_nobody_asked_for,
     ],
     ids=lambda change: change.__name__,
@@ -497,6 +586,33 @@ def test_blocks_of_a_few_lines_make_the_same_rows(tmp_path: Path, monkeypatch: p
     assert read(source)["diagnosis"].equals(expected)
 
 
+@pytest.mark.parametrize(
+    ("metas", "expected"),
+    [
+        ([{"lastUpdated": "2026-02-01T00:00:00Z"}, {"lastUpdated": "2024-02-01T00:00:00.5Z"}], ["0"]),
+        ([{"lastUpdated": "2026-02-01T01:00:00+02:00"}, {"lastUpdated": "2026-01-31T23:30:00Z"}], ["1"]),
+        ([{"versionId": "10"}, {"versionId": "9"}], ["0"]),
+        ([{"lastUpdated": "2026-02-01T00:00:00Z", "versionId": version} for version in ("2", "1")], ["0"]),
+        ([{"versionId": "1"}, {"versionId": "2"}, {"versionId": "1"}], ["1"]),
+        ([{"versionId": "1"}, {}], ["0"]),
+        ([{}, {}], ["0", "1"]),  # nothing tells: the controller takes the last
+        ([{"versionId": "1"}, {"versionId": "1"}], ["0", "1"]),
+    ],
+)
+@pytest.mark.parametrize("apart", [False, True])
+def test_of_several_versions_the_latest_is_read(
+    tmp_path: Path, metas: list[Resource], expected: list[str], apart: bool
+) -> None:
+    versions = [observation(meta=meta, valueString=str(place)) for place, meta in enumerate(metas)]
+    lines = [json.dumps(version).encode() + b"\n" for version in versions]
+    parts = {f"Observation.{place}": line for place, line in enumerate(lines)} if apart else {"all": b"".join(lines)}
+    source = FhirSource(write(tmp_path, ANNA, **parts))
+    for _ in range(2):
+        assert read(source)["measurement"]["value"].to_list() == expected
+        if len(expected) < len(metas):
+            assert count(source, "Observation", "later version") == len(metas) - len(expected)
+
+
 def test_what_is_missing_or_of_another_type_is_said(tmp_path: Path) -> None:
     mixed = json.dumps(condition()) + "\n" + json.dumps({"resourceType": "Basic", "id": "x"}) + "\n"
     empty = dict.fromkeys(["Observation"], b"")
@@ -505,6 +621,20 @@ def test_what_is_missing_or_of_another_type_is_said(tmp_path: Path) -> None:
     assert frames["diagnosis"].height == 1
     assert count(source, "Condition", "another resource type") == 1
     assert count(source, "measurement", "no file") is None
+
+
+def test_a_file_of_outcomes_alone_is_known_by_its_name_and_one_that_nothing_tells_of_is_counted(tmp_path: Path) -> None:
+    outcome = b'{"resourceType": "OperationOutcome", "issue": []}\n'
+    parts = {"Condition": (json.dumps(condition()) + "\n").encode(), "Condition.2": outcome, "Claim": b'{"id": "1"}'}
+    source = FhirSource(write(tmp_path, ANNA, **parts))
+    (tmp_path / "manifest.json").write_text("{}")
+    (tmp_path / "Goal.ndjson").write_text('{"resourceType": "Goal"}\n')
+    assert read(source)["diagnosis"].height == 1
+    assert count(source, "Condition", "another resource type") == 1
+    assert count(source, "fhir", "left out") == 1
+    source = FhirSource(tmp_path)
+    read(source)
+    assert count(source, "fhir", "left out") == 3
 
 
 GOOD = json.dumps(observation()).encode()

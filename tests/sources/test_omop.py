@@ -218,6 +218,43 @@ def test_without_concepts_codes_are_read_as_they_are_written(tmp_path: Path) -> 
     assert count(source, "diagnosis", "left out") == 2
 
 
+@pytest.mark.parametrize(
+    ("concepts", "written", "expected"),
+    [
+        ("4329847,0", "I21.4", ("icd10", "I21.4")),  # the standard concept is in no list
+        ("201826,0", "E11.9", ("icd10", "E11.9")),  # both are: the source's own is the finer one
+        ("201826,0", "Z00", ("snomed", "44054006")),
+        ("4329847,0", "Z00", ("snomed", "22298006")),
+        ("4329847,45591027", "I21.4", ("icd10", "E11.9")),
+    ],
+)
+def test_a_code_of_a_code_list_goes_before_one_of_none(
+    tmp_path: Path, concepts: str, written: str, expected: tuple[str, str]
+) -> None:
+    header = CDM["CONDITION_OCCURRENCE"].split("\n", 1)[0] + "\n"
+    changes: dict[str, str | bytes | None] = {
+        "CONDITION_OCCURRENCE": header + f"1,1,{concepts},{written},2015-01-01,\n",
+        "CONCEPT": CDM["CONCEPT"] + "4329847,x,SNOMED,22298006\n",
+    }
+    found = read(OmopSource(folder(tmp_path, changes)))["diagnosis"]
+    assert found.select("code_system", "code").rows() == [expected]
+
+
+def test_a_drug_known_by_its_atc_code_is_no_vaccine_for_two_digits(tmp_path: Path) -> None:
+    header = CDM["DRUG_EXPOSURE"].split("\n", 1)[0] + "\n"
+    rows = "1,1,1503297,0,C10AA05,2020-01-02,90\n2,1,1503297,0,03,2020-01-03,90\n3,1,1503297,0,CVX:03,2020-01-03,\n"
+    frames = read(OmopSource(folder(tmp_path, {"DRUG_EXPOSURE": header + rows})))
+    assert frames["medication"].select("code_system", "code").rows() == [("atc", "C10AA05"), ("rxnorm", "6809")]
+    assert frames["vaccination"].select("code_system", "code").rows() == [("cvx", "03")]
+
+
+def test_a_result_in_words_keeps_its_number_and_unit(tmp_path: Path) -> None:
+    header = CDM["MEASUREMENT"].split("\n", 1)[0] + "\n"
+    rows = '1,1,3004410,0,x,2020-01-02,,0,,"9,9 %"\n2,1,3004410,0,x,2020-01-02,48,9579,,high\n'
+    found = read(OmopSource(folder(tmp_path, {"MEASUREMENT": header + rows})))["measurement"]
+    assert found.select("value", "unit").rows() == [("9,9", "%"), ("48", "mmol/mol")]
+
+
 def test_persons_are_known_by_identity_codes_where_these_are_given(tmp_path: Path) -> None:
     persons = PERSON + f"1,8532,2001,2,3,{CODE},\n2,8507,1960,4,5,,\n3,0,1970,1,1,{CODE.lower()},\n"
     source = OmopSource(folder(tmp_path, {"PERSON": persons}))
@@ -246,6 +283,17 @@ def test_tables_may_be_missing_and_the_run_says_which(tmp_path: Path) -> None:
     assert set(read(source)) == {"person", "residence"}
     for table, word in (("person", "DEATH"), ("contact", "VISIT_OCCURRENCE"), ("diagnosis", "CONDITION_OCCURRENCE")):
         assert count(source, table, word) is None
+
+
+@pytest.mark.parametrize("name", [name for name in CDM if name not in ("PERSON", "CONCEPT")])
+def test_a_table_with_nothing_in_it_is_a_missing_one(tmp_path: Path, name: str) -> None:
+    missing, empty = (OmopSource(folder(tmp_path / how, {name: text})) for how, text in (("no", None), ("nil", "")))
+    assert str(read(empty)) == str(read(missing))
+    assert empty.remarks() == missing.remarks()
+    header = CDM[name].split("\n", 1)[0]
+    found = read(OmopSource(folder(tmp_path / "header", {name: header})))
+    assert found.keys() <= read(missing).keys()
+    assert found["person"].height == 3
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from transforms.controller.identifiers import normal_spelling
 
 NGSP_INTERCEPT, NGSP_SLOPE = 2.152, 0.09148
 """HbA1c: NGSP % = 0.09148 x IFCC mmol/mol + 2.152 (IFCC-NGSP master equation)."""
+_NGSP_CODE, _PERCENT_BELOW = "4548-4", 20
 _FLAGS = {"true": True, "t": True, "yes": True, "1": True, "false": False, "f": False, "no": False, "0": False}
 
 
@@ -99,6 +100,10 @@ def _spelling(distinct: pl.Series, column: Column, table: Table) -> pl.Series:
             text = text.str.replace(r"^(\d)$", "0$1")  # CVX has two digits
         if table.name == "diagnosis":
             text = text.str.replace(r"^([A-Z][0-9]{2})([0-9A-Z]{1,3})$", "$1.$2")
+    elif column.name == "unit":
+        # What stands in braces is a remark, and so is what follows a unit: "%{HbA1c}", "mmol/mol Hb".
+        text = text.str.replace_all(r"(.)\{[^}]*\}", "$1").str.replace_all(r"\s*/\s*", "/")
+        text = text.str.replace(r"^(\S*[/%]\S*)\s.*$", "$1")
     return distinct.to_frame().select(pl.when(text != "").then(text)).to_series()
 
 
@@ -137,21 +142,24 @@ _READERS: dict[Kind, Callable[[pl.Series], pl.Series]] = {
 
 
 def _measurement_units(measurements: pl.DataFrame) -> pl.DataFrame:
-    """HbA1c in % (NGSP) becomes mmol/mol (IFCC), to one decimal."""
-    if not (measurements["unit"] == "%").any():
+    """HbA1c in % (NGSP) becomes mmol/mol (IFCC), to one decimal.
+
+    LOINC 4548-4 is in % by its definition; without a unit it is so below 20, which nobody has in mmol/mol.
+    """
+    named, defined = pl.col("unit") == "%", pl.col("unit").is_null() & (pl.col("value") < _PERCENT_BELOW)
+    if not measurements.select((named | defined).any()).item():
         return measurements
-    percent = pl.col("unit") == "%"
     hba1c = pl.any_horizontal(
         (pl.col("code_system") == system) & pl.col("code").is_in(list(values))
         for system, values in _hba1c_codes().items()
     )
-    if not measurements.select((percent & hba1c).any()).item():
+    by_definition = (pl.col("code_system") == "loinc") & (pl.col("code") == _NGSP_CODE)
+    percent = (named & hba1c) | (defined & by_definition)
+    if not measurements.select(percent.any()).item():
         return measurements
     return measurements.with_columns(
-        value=pl.when(percent & hba1c)
-        .then(((pl.col("value") - NGSP_INTERCEPT) / NGSP_SLOPE).round(1))
-        .otherwise("value"),
-        unit=pl.when(percent & hba1c).then(pl.lit("mmol/mol", CODE)).otherwise("unit"),
+        value=pl.when(percent).then(((pl.col("value") - NGSP_INTERCEPT) / NGSP_SLOPE).round(1)).otherwise("value"),
+        unit=pl.when(percent).then(pl.lit("mmol/mol", CODE)).otherwise("unit"),
     )
 
 

@@ -9,6 +9,7 @@ A feed is `DIR/<table>.parquet`, `DIR/<table>.csv`, or a folder `DIR/<table>/` o
 """
 
 import contextlib
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ from transforms.sources.files import columns_of, csv_batches, parquet_batches, q
 FORMAT = "caregap-feed/1"
 _SAMPLE_ROWS = 10_000
 _BESIDE = {"feed.toml", "areas.csv", "truth"}
+_TABLE_FILE = re.compile(r"\.(csv|parquet)(\.(gz|bz2|xz|zst|zip))?$", re.IGNORECASE)
 _FLAGS = ["true", "false", "t", "f", "yes", "no", "1", "0"]
 _HOW_TO_WRITE = {
     Kind.TEXT: "Write it as text",
@@ -113,8 +115,14 @@ class FeedSource:
         entries += [
             path for table in SOURCE_TABLES if (folder := self._directory / table).is_dir() for path in folder.iterdir()
         ]
-        if strangers := sum(path not in known and not path.name.startswith((".", "_")) for path in entries):
-            self._remark("feed", None, "files that are no table of a feed were left out", strangers)
+        strangers = [path for path in entries if path not in known and not path.name.startswith((".", "_"))]
+        for path in strangers:
+            table = path.parent.name if path.parent != self._directory else path.name.lower().partition(".")[0]
+            if table in SOURCE_TABLES and _TABLE_FILE.search(path.name):
+                rule = "a file of the table is compressed, or its name is not in small letters"
+                raise SourceRefused(rule, "Unpack it, and name it as the table", table)
+        if strangers:
+            self._remark("feed", None, "files that are no table of a feed were left out", len(strangers))
         return files
 
     def _check_file(self, path: Path, table: Table) -> int:

@@ -61,6 +61,8 @@ class FhirSource:
     def batches(self) -> Iterator[tuple[str, pl.DataFrame]]:
         """Yield identity links, persons, where they live, their bans, then what happened to them."""
         self._notes = Notes()
+        rule = "files of no resource type that is read were left out"
+        self._notes.count("fhir", None, rule, self._files.left_out)
         links = self._links()
         if links.height:
             yield "identity_link", links
@@ -92,7 +94,7 @@ class FhirSource:
     def rows_expected(self) -> int | None:
         """Estimate from the size of the plain files; None where one is compressed."""
         paths = [path for kind in ("Patient", "Patient", *_EVENTS) for path in self._files.paths(kind)]
-        return None if any(path.suffix == ".gz" for path in paths) else rows_about(paths)
+        return None if any(path.suffix.lower() == ".gz" for path in paths) else rows_about(paths)
 
     # Persons
 

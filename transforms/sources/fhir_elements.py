@@ -7,10 +7,12 @@ from typing import Any
 
 import polars as pl
 
+from transforms.sources.listed import is_listed
 from transforms.sources.words import terms_of
 
 WORDS: dict[str, Any] = tomllib.loads(files("transforms.sources").joinpath("fhir.toml").read_text("utf-8"))
 """fhir.toml."""
+_IN_UTC = r"(Z|[+-]00:00)$"
 _DAY = r"^\d{4}-\d{2}-\d{2}($|T)"
 
 
@@ -30,19 +32,25 @@ def system_of(uri: pl.Expr) -> pl.Expr:
 
 
 def code_of(codings: pl.Expr, systems: Sequence[str]) -> dict[str, pl.Expr]:
-    """`code_system` and `code` of the first of the systems that a list of codings has; null where it has none."""
-    found = {}
+    """`code_system` and `code` of a list of codings: the first of the systems that it has, null where it has none.
+
+    A coding that a code list has goes before all that none has: it is the one that counts.
+    """
+    found: list[tuple[str, pl.Expr]] = []
+    listed: list[tuple[str, pl.Expr]] = []
+    code = pl.element().struct.field("code")
     for system in systems:
-        coding = pl.element()
-        code = coding.struct.field("code")
         if system == "spat":
             fits = code.str.contains(r"^SPAT\d{4}$")
         else:
-            fits = system_of(coding.struct.field("system")).is_in(WORDS["system"][system])
-        found[system] = codings.list.eval(code.filter(fits & code.is_not_null())).list.first()
+            fits = system_of(pl.element().struct.field("system")).is_in(WORDS["system"][system])
+        fits &= code.is_not_null()
+        found.append((system, codings.list.eval(code.filter(fits)).list.first()))
+        listed.append((system, codings.list.eval(code.filter(fits & is_listed(system, code))).list.first()))
+    chosen = listed + found
     return {
-        "code_system": pl.coalesce(pl.when(code.is_not_null()).then(pl.lit(name)) for name, code in found.items()),
-        "code": pl.coalesce(found.values()),
+        "code_system": pl.coalesce(pl.when(code.is_not_null()).then(pl.lit(name)) for name, code in chosen),
+        "code": pl.coalesce(code for _, code in chosen),
     }
 
 
@@ -53,6 +61,11 @@ def term_of(concept: pl.Expr, groups: dict[str, list[str]]) -> pl.Expr:
     return pl.coalesce(
         *(words.list.drop_nulls().list.first() for words in told), terms_of(concept.struct.field("text"), groups)
     )
+
+
+def first_term_of(concepts: pl.Expr, groups: dict[str, list[str]]) -> pl.Expr:
+    """The term of the first of several CodeableConcepts that has one."""
+    return concepts.list.eval(term_of(pl.element(), groups)).list.drop_nulls().list.first()
 
 
 def has_code(concept: pl.Expr, words: list[str]) -> pl.Expr:
@@ -77,7 +90,7 @@ def day_of(text: pl.Expr, *, last: bool = False) -> pl.Expr:
     month = (text + "-01").str.to_date("%Y-%m-%d", strict=False)
     month = month.dt.month_end() if last else month
     return (
-        pl.when(text.str.ends_with("Z") & here.is_not_null())
+        pl.when(text.str.contains(_IN_UTC) & here.is_not_null())
         .then(here)
         .when(text.str.contains(_DAY))
         .then(text.str.head(10))

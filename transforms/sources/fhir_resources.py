@@ -12,6 +12,7 @@ from transforms.sources.fhir_elements import (
     code_of,
     day_of,
     field,
+    first_term_of,
     has_code,
     is_partial,
     reference_id,
@@ -19,10 +20,9 @@ from transforms.sources.fhir_elements import (
     term_of,
 )
 from transforms.sources.notes import Notes
-from transforms.sources.words import OUT_OF_RANGE, count_where, terms_of, within_range
+from transforms.sources.words import OUT_OF_RANGE, count_where, number_in, terms_of, unit_in, within_range
 
 _PARTIAL = "the day or the month is not told: the first of it was taken"
-_NUMBER = r"^\s*[<>]?=?\s*[-+]?\d+([.,]\d+)?\s*$"
 
 
 def encounters(rows: pl.DataFrame, professions: dict[str, str], notes: Notes) -> pl.DataFrame:
@@ -39,12 +39,15 @@ def encounters(rows: pl.DataFrame, professions: dict[str, str], notes: Notes) ->
         for kind in ("PractitionerRole", "Practitioner")
     ]
     profession = pl.col("participant").list.eval(pl.coalesce(met)).list.drop_nulls().list.first()
+    service = term_of(pl.col("serviceType"), WORDS["service"])
+    unknown = count_where(rows, pl.col("serviceType").is_not_null() & service.is_null())
+    notes.count("contact", "service", "the service is not named in fhir.toml and was left empty", unknown)
     return rows.select(
         *_subject("subject"),
         event_date=day_of(start),
         channel=channel.fill_null("other"),
         profession=profession,
-        service=term_of(pl.col("serviceType"), WORDS["service"]),
+        service=service,
         **code_of(codings, TABLES["contact"].column("code_system").terms[::-1]),
         **_record("Encounter", pl.col("status")),
     )
@@ -71,8 +74,13 @@ def appointments(rows: pl.DataFrame, notes: Notes) -> pl.DataFrame:
     notes.count("appointment", "status", rule, count_where(rows, cancelled & by.is_null()))
     start = pl.coalesce("start", pl.col("requestedPeriod").list.first().struct.field("start"))
     day = day_of(start)
-    specialty, service = pl.col("specialty").list.first(), pl.col("serviceType").list.first()
-    plain = specialty.struct.field("coding").list.first().struct.field("code").str.to_lowercase()
+    rows = rows.with_columns(became=status)
+    places = {
+        name: _place(told, WORDS[name]) for name, told in (("service", "serviceType"), ("specialty", "specialty"))
+    }
+    for name, place in places.items():
+        rule = f"the {name} is not named in fhir.toml: no other time counts as one of the same"
+        notes.count("appointment", name, rule, count_where(rows, place.str.starts_with("unknown_")))
     return rows.select(
         *_subject("patient"),
         event_date=day,
@@ -83,11 +91,26 @@ def appointments(rows: pl.DataFrame, notes: Notes) -> pl.DataFrame:
         .otherwise(status),
         status_date=pl.when(pl.col("status").is_in(["arrived", "checked-in", "fulfilled", "noshow"])).then(day),
         reason=pl.when(cancelled).then(term_of(reason, WORDS["reason"]).fill_null("other")),
-        service=term_of(service, WORDS["service"]),
-        specialty=pl.coalesce(
-            term_of(specialty, WORDS["specialty"]), pl.when(plain.str.contains(r"^[a-z][a-z_]*$")).then(plain)
-        ),
+        **places,
         **_record("Appointment", pl.col("status")),
+    )
+
+
+def _place(column: str, groups: dict[str, list[str]]) -> pl.Expr:
+    """Service or specialty of an appointment: by fhir.toml, else its own code where the column can hold it.
+
+    Two that cannot be told apart must not be the same: of what cannot be held the word is what `became` of the
+    appointment, so that nothing attended is where something was missed or cancelled.
+    """
+    concepts = pl.col(column)
+    codings = concepts.list.eval(pl.element().struct.field("coding").list.explode()).list.drop_nulls()
+    code = codings.list.eval(pl.element().struct.field("code")).list.drop_nulls().list.first().str.to_lowercase()
+    text = concepts.list.eval(pl.element().struct.field("text")).list.drop_nulls().list.first()
+    return pl.coalesce(
+        first_term_of(concepts, groups),
+        pl.when(code.str.contains(r"^[a-z]+(_[a-z]+)*$")).then(code),
+        pl.when(code.str.contains(r"^[a-z0-9]{1,4}$")).then(pl.format("code_{}", code)),
+        pl.when(code.is_not_null() | text.is_not_null()).then(pl.format("unknown_{}", "became")),
     )
 
 
@@ -137,7 +160,7 @@ def observations(rows: pl.DataFrame, notes: Notes) -> pl.DataFrame:
     )
     both = pl.concat([whole, parts])
     both = _coded(both, "measurement", pl.col("code"), notes)
-    text = pl.when(pl.col("valueString").str.contains(_NUMBER)).then("valueString")
+    text = number_in(pl.col("valueString"))
     lost = count_where(both, pl.col("valueString").is_not_null() & text.is_null())
     notes.count("measurement", "value", "the result is not a number and was left empty", lost)
     number = pl.coalesce(field("valueQuantity", "value"), "valueInteger").cast(pl.String)
@@ -148,7 +171,11 @@ def observations(rows: pl.DataFrame, notes: Notes) -> pl.DataFrame:
         "code",
         event_date=day_of(pl.col("when")),
         value=pl.coalesce(number, text),
-        unit=pl.coalesce(pl.when(ucum).then(field("valueQuantity", "code")), field("valueQuantity", "unit")),
+        unit=pl.coalesce(
+            pl.when(ucum).then(field("valueQuantity", "code")),
+            field("valueQuantity", "unit"),
+            unit_in(pl.col("valueString")),
+        ),
         recorded_date=day_of(pl.col("issued")),
         is_retracted=_is_retracted("Observation", pl.col("status")) | pl.col("absent"),
         record_id=pl.col("key"),
@@ -222,10 +249,7 @@ def immunizations(rows: pl.DataFrame, notes: Notes) -> pl.DataFrame:
 
 def professions_of(rows: pl.DataFrame) -> dict[str, str]:
     """Profession by the id of a PractitionerRole, and of the Practitioner who has it."""
-    told = [
-        pl.col(name).list.eval(term_of(pl.element(), WORDS["profession"])).list.drop_nulls().list.first()
-        for name in ("code", "specialty")
-    ]
+    told = [first_term_of(pl.col(name), WORDS["profession"]) for name in ("code", "specialty")]
     roles = rows.select(
         "id",
         practitioner=reference_id(field("practitioner", "reference"), "Practitioner"),

@@ -114,3 +114,5 @@ SCHEMAS: dict[str, pa.Schema] = {
     kind: pa.schema([("resourceType", _TEXT), ("id", _TEXT), *elements.items()]) for kind, elements in _ELEMENTS.items()
 }
 """Arrow schema by resource type."""
+VERSIONS = pa.schema([("resourceType", _TEXT), ("id", _TEXT), ("meta", _struct(lastUpdated=_TEXT, versionId=_TEXT))])
+"""What tells which of several versions of a resource is the latest."""

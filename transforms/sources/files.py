@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 
 from schemas.errors import SourceRefused
 
-EMPTY = "the file is empty"
 BLOCK_BYTES = 16 << 20
 """CSV is read in blocks of this size; a row must fit in one."""
 BATCH_ROWS = 250_000
@@ -34,7 +33,7 @@ def columns_of(path: Path, table: str, delimiter: str = ",") -> list[str]:
     if names is None:
         raise SourceRefused("the file cannot be read", "Export it again, as Parquet or as CSV in UTF-8", table)
     if not names:
-        raise SourceRefused(EMPTY, "Export it again", table)
+        raise SourceRefused("the file is empty", "Export it again", table)
     return names
 
 
@@ -51,6 +50,8 @@ def csv_batches(
     SourceRefused. Byte order mark, either line ending and line breaks within quotation marks are understood. Fields
     that tabs part are not quoted.
     """
+    if not _has_rows(path):
+        return
     ragged = False
 
     def on_ragged(_row: object) -> str:
@@ -84,6 +85,13 @@ def csv_batches(
             rule = "a row has more or fewer fields than the header" if ragged else "the file cannot be read as CSV"
             raise SourceRefused(rule, "Export it again, as CSV in UTF-8 with values that hold commas quoted", table)
         yield rows
+
+
+def _has_rows(path: Path) -> bool:
+    """Whether anything comes after the first line, however it ends."""
+    with path.open(encoding="latin-1", newline="") as file:
+        file.readline()
+        return bool(file.read(1))
 
 
 def quotation_marks(path: Path) -> int:

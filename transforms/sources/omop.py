@@ -20,7 +20,15 @@ from transforms.sources.notes import Notes
 from transforms.sources.omop_codes import Concepts, read_concepts
 from transforms.sources.omop_files import OmopFiles
 from transforms.sources.places import Places
-from transforms.sources.words import OUT_OF_RANGE, count_where, hold_identity_codes, terms_of, within_range
+from transforms.sources.words import (
+    OUT_OF_RANGE,
+    count_where,
+    hold_identity_codes,
+    number_in,
+    terms_of,
+    unit_in,
+    within_range,
+)
 
 _MAP: dict[str, Any] = tomllib.loads(files("transforms.sources").joinpath("omop.toml").read_text("utf-8"))
 _LOCATION = ("location_source_value", "county", "city")
@@ -220,10 +228,14 @@ class OmopSource:
         )
         unknown = count_where(rows, channel.is_null())
         self._notes.count("contact", "channel", "the kind of visit is not known and counts as other", unknown)
+        service = pl.col("care_site_id").replace_strict(services, default=None, return_dtype=pl.String)
+        unknown = count_where(rows, pl.col("care_site_id").is_not_null() & service.is_null())
+        rule = "the service of the care site is not named in omop.toml and was left empty"
+        self._notes.count("contact", "service", rule, unknown)
         return {
             "channel": channel.fill_null("other"),
             "profession": pl.col("provider_id").replace_strict(professions, default=None, return_dtype=pl.String),
-            "service": pl.col("care_site_id").replace_strict(services, default=None, return_dtype=pl.String),
+            "service": service,
         }
 
     def _professions(self) -> dict[str, str]:
@@ -244,11 +256,12 @@ class OmopSource:
 
     def _numbers_only(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows whose value is a number or, where the source wrote words, none."""
-        is_number = pl.col("value_source_value").str.contains(r"^\s*[<>]?=?\s*[-+]?\d+([.,]\d+)?\s*$")
-        lost = pl.col("value_as_number").is_null() & pl.col("value_source_value").is_not_null() & ~is_number
+        text = pl.col("value_source_value")
+        lost = pl.col("value_as_number").is_null() & text.is_not_null() & number_in(text).is_null()
         rule = "the result is not a number and was left empty"
         self._notes.count("measurement", "value", rule, count_where(rows, lost))
-        return rows.with_columns(pl.when(is_number).then("value_source_value"))
+        unit = pl.coalesce("unit_source_value", unit_in(text))
+        return rows.with_columns(value_source_value=number_in(text), unit_source_value=unit)
 
 
 _PERSON_COLUMNS = [

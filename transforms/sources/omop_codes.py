@@ -7,6 +7,7 @@ import polars as pl
 
 from schemas.table import Column
 from schemas.tables import TABLES
+from transforms.sources.listed import is_listed
 from transforms.sources.notes import Notes
 from transforms.sources.omop_files import OmopFiles
 
@@ -25,8 +26,9 @@ class Concepts:
     def code(self, rows: pl.DataFrame, terms: dict[str, Any], name: str) -> pl.DataFrame:
         """Rows that have a code of a system of their table, with `code_system`, `code` and `unit_code`.
 
-        The first of the concept columns that leads to such a code tells it, else the source value. Rows without are
-        left out and counted.
+        The source's own code counts where a code list has it, be it told by the source concept or by the source value,
+        then a standard concept that a list has. Else the first concept column that leads to a code tells it, and last
+        the source value. Rows without are left out and counted.
         """
         table = terms["table"]
         systems = _systems(table)
@@ -34,14 +36,20 @@ class Concepts:
         for place, column in enumerate(terms["concepts"]):
             coded = self._look_up(coded, column, systems, place)
         coded = self._read_value(coded, terms["source_value"], table)
-        places = [str(place) for place in range(len(terms["concepts"]))]
-        coded = coded.with_columns(
-            code_system=pl.coalesce(f"system{place}" for place in [*places, "_written"]),
-            code=pl.coalesce(f"code{place}" for place in [*places, "_written"]),
+        first, *others = [str(place) for place in range(len(terms["concepts"]))]
+        chosen = pl.coalesce(
+            *(pl.when(_listed(place, systems)).then(pl.lit(place)) for place in (first, "_written", *others)),
+            *(pl.when(pl.col(f"system{place}").is_not_null()).then(pl.lit(place)) for place in (first, *others)),
+            pl.lit("_written"),
         )
-        written = pl.all_horizontal(pl.col(f"system{place}").is_null() for place in places)
-        guessed = coded.filter(written & pl.col("code_system").is_not_null()).height
-        rule = "no concept tells the code; it was taken from the source value as it is written"
+        coded = coded.with_columns(chosen=chosen).with_columns(
+            pl.coalesce(
+                pl.when(pl.col("chosen") == place).then(f"{word}{place}") for place in (first, *others, "_written")
+            ).alias(name)
+            for word, name in (("system", "code_system"), ("code", "code"))
+        )
+        guessed = coded.filter((pl.col("chosen") == "_written") & pl.col("code_system").is_not_null()).height
+        rule = "no concept tells a code that counts; it was taken from the source value as it is written"
         self.notes.count(table, "code", rule, guessed)
         lost = coded["code_system"].null_count()
         self.notes.count(table, "code", f"rows of {name.upper()} without a code that caregap reads were left out", lost)
@@ -78,7 +86,7 @@ class Concepts:
         )
         system = pl.when("is_named").then("named").otherwise(shaped)
         allowed = pl.when(system.is_in(_systems(table))).then(system)
-        values = values.select(column, "code_written", system_written=allowed)
+        values = values.select(column, "code_written", "is_named", system_written=allowed)
         return rows.join(values, on=column, how="left", maintain_order="left").with_columns(
             pl.when(pl.col("system_written").is_not_null()).then("code_written")
         )
@@ -99,6 +107,13 @@ def read_concepts(files: OmopFiles, words: dict[str, Any], notes: Notes) -> Conc
         parts.append(known.drop_nulls().select("concept_id", "code_system", code="concept_code"))
     concepts = pl.concat([pl.DataFrame(schema=_CONCEPT), *parts]).filter(pl.col("concept_id") != "0")
     return Concepts(concepts.unique("concept_id", keep="first"), words, notes)
+
+
+def _listed(place: str, systems: list[str]) -> pl.Expr:
+    """Whether the code of a place is in a code list; two digits that may be CVX's do not outdo a concept."""
+    system, code = pl.col(f"system{place}"), pl.col(f"code{place}")
+    found = pl.any_horizontal((system == name) & is_listed(name, code) for name in systems).fill_null(False)
+    return found & ((system != "cvx") | pl.col("is_named")) if place == "_written" else found
 
 
 def _by_vocabulary(words: dict[str, Any]) -> dict[str, str]:

@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from schemas.errors import SourceRefused
-from transforms.sources.files import BATCH_ROWS, EMPTY, arrow_rows, columns_of, csv_batches, quotation_marks
+from transforms.sources.files import BATCH_ROWS, arrow_rows, columns_of, csv_batches, quotation_marks
 
 _ENDS = (".csv", ".parquet")
 _NO_TABLE = "Give the folder of an OMOP CDM 5.4 export, as CSV or Parquet"
@@ -17,6 +17,7 @@ _NO_TABLE = "Give the folder of an OMOP CDM 5.4 export, as CSV or Parquet"
 class OmopFiles:
     """Files by table name in small letters: `PERSON.csv`, `person.parquet`, or a folder `person/` of either.
 
+    A file with nothing in it is not there.
     Raises SourceRefused where there is no such folder or a table stands there twice.
     """
 
@@ -29,14 +30,15 @@ class OmopFiles:
             name = (path.stem if path.suffix.lower() in _ENDS else path.name).lower()
             parts = [path] if path.is_file() else sorted(part for part in path.iterdir() if part.is_file())
             parts = [part for part in parts if part.suffix.lower() in _ENDS and not part.name.startswith((".", "_"))]
+            parts = [part for part in parts if part.stat().st_size]
             if parts and name in self._files:
                 raise SourceRefused("the table is there in more than one form", "Keep one of them", name)
             if parts:
                 self._files[name] = parts
 
     def __contains__(self, name: str) -> bool:
-        """Whether the table is there; an empty CSV file is not."""
-        return any(path.stat().st_size for path in self._files.get(name, []))
+        """Whether the table is there."""
+        return name in self._files
 
     def paths(self, name: str) -> list[Path]:
         """Give the files of a table."""
@@ -58,8 +60,6 @@ class OmopFiles:
         Raises SourceRefused where a file cannot be read to its end.
         """
         for path in self.paths(name):
-            if path.stat().st_size == 0:
-                raise SourceRefused(EMPTY, "Export it again", name)
             for rows in self._batches(path, name):
                 yield rows.select(
                     _as_text(column, rows.schema[column]) if column in rows.columns else _absent(column)

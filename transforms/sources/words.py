@@ -4,6 +4,7 @@ import polars as pl
 
 from schemas.tables import TABLES
 
+_RESULT = r"^\s*([<>]?=?\s*[-+]?\d+(?:[.,]\d+)?)\s*(%|[A-Za-zµμ]+/[A-Za-z0-9]+)?\s*$"
 OUT_OF_RANGE = "it is out of range and was left empty"
 
 
@@ -11,6 +12,16 @@ def stripped(column: str) -> pl.Expr:
     """Text without blanks around it; null where nothing is left."""
     text = pl.col(column).str.strip_chars()
     return pl.when(text != "").then(text)
+
+
+def number_in(text: pl.Expr) -> pl.Expr:
+    """The number of a result that is written as one, with or without its unit; null where it is not."""
+    return text.str.extract(_RESULT, 1)
+
+
+def unit_in(text: pl.Expr) -> pl.Expr:
+    """The unit that is written after a number, "%" or one thing per another; null where there is none."""
+    return text.str.extract(_RESULT, 2)
 
 
 def count_where(rows: pl.DataFrame, condition: pl.Expr) -> int:
