@@ -78,9 +78,10 @@ class Indicator:
 
     On an as-of date a person outside `population` is not counted. Of the others, the first exclusion that holds
     leaves the person out; else the gap is closed where `closed` holds, declined where `declined` does, and open
-    otherwise. `grace` is how much later than the window the care may come before somebody should act; it does not
-    move the window. `parts` are reported beside the status. `deadlines` are the rules of the definition that changed
-    with time. A composite is counted from the statuses of its `components`. Titles and descriptions are by language.
+    otherwise. `grace` is how much later than the window the care may come before somebody should act; it moves neither
+    the window nor the day by which the care is expected. `parts` are reported beside the status. `deadlines` are the
+    rules of the definition that changed with time. A composite is counted from the statuses of its `components`. Titles
+    and descriptions are by language.
     """
 
     id: str
