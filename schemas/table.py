@@ -62,9 +62,9 @@ PERSON_NUMBER = "person_number"
 class Column:
     """One column of a source table.
 
-    `terms` closes a code set; `minimum` and `maximum` bound numbers, in `unit`. A date may lie after the as-of date
-    only where `may_be_future` says so (a booked appointment). `required` means that a row without it is invalid and a
-    source without the column is refused.
+    `terms` closes a code set; `known` are the values of an open one that definitions may name. `minimum` and `maximum`
+    bound numbers, in `unit`. A date may lie after the as-of date only where `may_be_future` says so (a booked
+    appointment). `required` means that a row without it is invalid and a source without the column is refused.
     """
 
     name: str
@@ -73,6 +73,7 @@ class Column:
     description: str
     required: bool = False
     terms: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
     unit: str | None = None

@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from schemas.codelists.check_digits import CHECKS
 from schemas.errors import UsageRefused
 
 LANGUAGES = ("fi", "sv", "en")
@@ -100,6 +101,9 @@ def _codes(file: str, raw: Any) -> dict[str, tuple[str, ...]]:
             if not isinstance(code, str) or not re.fullmatch(CODE_SYSTEMS[system], code):
                 rule = f"number {number} is not written as a code of {system}"
                 raise UsageRefused(rule, "Correct it; codes are quoted texts", table=file, column=place)
+            if system in CHECKS and not CHECKS[system](code):
+                rule = f"number {number} has a check digit that is not its own"
+                raise UsageRefused(rule, f"Compare it with {system}'s own table", table=file, column=place)
         if len(set(codes)) < len(codes):
             raise UsageRefused("a code stands twice", "Drop one", table=file, column=place)
     return {system: tuple(codes) for system, codes in raw.items()}

@@ -5,7 +5,7 @@ for leaving people out that several indicators share are in exclusions.toml.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.resources import files
@@ -78,9 +78,10 @@ class Indicator:
 
     On an as-of date a person outside `population` is not counted. Of the others, the first exclusion that holds
     leaves the person out; else the gap is closed where `closed` holds, declined where `declined` does, and open
-    otherwise. `grace` is how much later than the window the care may come before somebody should act; it does not
-    move the window. `parts` are reported beside the status. `deadlines` are the rules of the definition that changed
-    with time. A composite is counted from the statuses of its `components`. Titles and descriptions are by language.
+    otherwise. `grace` is how much later than the window the care may come before somebody should act; it moves neither
+    the window nor the day by which the care is expected. `parts` are reported beside the status. `deadlines` are the
+    rules of the definition that changed with time. A composite is counted from the statuses of its `components`. Titles
+    and descriptions are by language.
     """
 
     id: str
@@ -129,7 +130,8 @@ def load_indicators(
     texts = {item.name: item.read_text("utf-8") for item in place.iterdir() if item.name.endswith(".toml")}
     own = files(__name__).joinpath(SHARED_EXCLUSIONS).read_text("utf-8")
     shared = parse_exclusions(SHARED_EXCLUSIONS, texts.pop(SHARED_EXCLUSIONS, own), known)
-    found = [parse_indicator(file, texts[file], known, shared) for file in sorted(texts)]
+    ids = {file.removesuffix(".toml") for file in texts}
+    found = [parse_indicator(file, texts[file], known, shared, ids) for file in sorted(texts)]
     by_id = {indicator.id: indicator for indicator in found}
     return {name: replace(one, components=_components(one, by_id)) for name, one in by_id.items()}
 
@@ -140,9 +142,12 @@ def parse_exclusions(file: str, text: str, codelists: Mapping[str, CodeList]) ->
 
 
 def parse_indicator(
-    file: str, text: str, codelists: Mapping[str, CodeList], shared: Mapping[str, Exclusion]
+    file: str, text: str, codelists: Mapping[str, CodeList], shared: Mapping[str, Exclusion], ids: Collection[str]
 ) -> Indicator:
-    """Read one indicator. Raises UsageRefused with the file, the place in it and the mend."""
+    """Read one indicator; a composite may name those of `ids`.
+
+    Raises UsageRefused with the file, the place in it and the mend.
+    """
     raw, place = parse_toml(file, text), Place(file, "", codelists)
     what = ("composite",) if "composite" in raw else ("population", "closed")
     required = ("id", "version", "source", "title", "description", "exclusions", *what)
@@ -162,7 +167,7 @@ def parse_indicator(
     place = replace(place, parts={part.name: part.done for part in parts})
     own = _exclusions(raw.get("exclusion", {}), place.at("exclusion"))
     if "composite" in raw:
-        population, closed = compose(parse_composite(raw["composite"], place.at("composite")))
+        population, closed = compose(parse_composite(raw["composite"], place.at("composite"), ids))
     else:
         population = parse_clause(raw["population"], place.at("population"))
         closed = parse_clause(raw["closed"], place.at("closed"))
@@ -186,8 +191,6 @@ def _components(indicator: Indicator, by_id: Mapping[str, Indicator]) -> tuple[I
     names = dict.fromkeys(leaf.indicator for leaf in indicator.leaves if isinstance(leaf, Gap))
     place = Place(f"{indicator.id}.toml", "composite.of", {})
     for name in names:
-        if name not in by_id:
-            place.refuse(f"there is no indicator {name}", "Correct the name or add its file")
         if any(isinstance(leaf, Gap) for leaf in by_id[name].leaves):
             place.refuse(f"{name} is a composite itself", "Name the indicators that it is made of")
     return tuple(by_id[name] for name in names)

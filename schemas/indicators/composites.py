@@ -1,5 +1,6 @@
 """Indicators that are counted from the statuses of others."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +17,14 @@ class Composite:
     at_least: int
 
 
-def parse_composite(raw: Any, place: Place) -> Composite:
-    """Read a composite. Raises UsageRefused with the file, the place and the mend."""
+def parse_composite(raw: Any, place: Place, known: Collection[str]) -> Composite:
+    """Read a composite of `known` indicators. Raises UsageRefused with the file, the place and the mend."""
     if not isinstance(raw, dict):
         place.refuse("it must be a table", "Write [composite] with of and at_least")
     keys(raw, ("of", "once", "at_least"), place)
     of = _names(raw.get("of"), place.at("of"))
+    if strange := [name for name in of if name not in known]:
+        place.at("of").refuse(f"there is no indicator {strange[0]}", "Correct the name or add its file")
     groups = raw.get("once", [])
     if not isinstance(groups, list):
         place.at("once").refuse("it must be a list of lists", 'Write once = [["one", "other"]]')

@@ -179,4 +179,7 @@ def _conditions(raw: Any, table: Table, place: Place) -> Conditions:
             place.at(name).refuse("the values must be texts", "Quote them")
         if column.terms and not set(conditions[name]) <= set(column.terms):
             place.at(name).refuse("the term is unknown", f"Use {', '.join(column.terms)}")
+        if column.known and not set(conditions[name]) <= set(column.known):
+            mend = f"Use {', '.join(column.known)}, or add it to schemas/services.py"
+            place.at(name).refuse("the value is not among those known", mend)
     return tuple(conditions.items())

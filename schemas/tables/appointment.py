@@ -1,5 +1,6 @@
 """Appointments, kept or not."""
 
+from schemas.services import SERVICES
 from schemas.table import Column, Kind, Role, Table, event_date, person_key, record_columns
 
 TABLE = Table(
@@ -25,7 +26,7 @@ TABLE = Table(
             "Why it was cancelled.",
             terms=("pandemic", "capacity", "illness", "need_ended", "client_request", "other"),
         ),
-        Column("service", Kind.CODE, Role.SENSITIVE, "Service, such as health_centre or child_clinic."),
+        Column("service", Kind.CODE, Role.SENSITIVE, "Service, such as health_centre or child_clinic.", known=SERVICES),
         Column("specialty", Kind.CODE, Role.SENSITIVE, "Specialty, such as general_practice or ophthalmology."),
         *record_columns(),
     ),

@@ -1,5 +1,6 @@
 """Contacts with health and social services."""
 
+from schemas.services import SERVICES
 from schemas.table import Column, Kind, Role, Table, event_date, person_key, record_columns
 
 TABLE = Table(
@@ -23,7 +24,13 @@ TABLE = Table(
             "Profession of the one met.",
             terms=("doctor", "nurse", "public_health_nurse", "social_worker", "therapist", "dentist", "other"),
         ),
-        Column("service", Kind.CODE, Role.SENSITIVE, "Service, such as health_centre, child_clinic or home_care."),
+        Column(
+            "service",
+            Kind.CODE,
+            Role.SENSITIVE,
+            "Service, such as health_centre, child_clinic or home_care.",
+            known=SERVICES,
+        ),
         Column("code_system", Kind.CODE, Role.PLAIN, "Code system of `code`.", terms=("spat", "snomed")),
         Column("code", Kind.CODE, Role.SENSITIVE, "What was done: procedure or visit type."),
         Column("note", Kind.TEXT, Role.DIRECT_IDENTIFIER, "Free text of the professional."),

@@ -1,5 +1,6 @@
 """Requests to be called back."""
 
+from schemas.services import SERVICES
 from schemas.table import Column, Kind, Role, Table, event_date, person_key, record_columns
 
 TABLE = Table(
@@ -9,7 +10,7 @@ TABLE = Table(
         person_key(),
         event_date("Day of the request."),
         Column("channel", Kind.CODE, Role.SENSITIVE, "How it was made.", terms=("callback", "chat", "form")),
-        Column("service", Kind.CODE, Role.SENSITIVE, "Service that was asked."),
+        Column("service", Kind.CODE, Role.SENSITIVE, "Service that was asked.", known=SERVICES),
         Column("answered_date", Kind.DATE, Role.SENSITIVE, "Day on which a professional reached the person."),
         Column(
             "outcome",

@@ -1,17 +1,22 @@
 """What is wrong in a definition or a code list is refused with the file, the place in it and the mend."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from schemas.codelists import CODE_SYSTEMS, LANGUAGES, load_codelists, parse_codelist
+from schemas.codelists.check_digits import is_loinc, is_snomed
 from schemas.errors import UsageRefused
 from schemas.indicators import load_indicators
+from schemas.services import SERVICES
 from schemas.tables import TABLES
 from transforms.analysis.compiling import compile_indicator
 from transforms.analysis.explain import check_indicators, explain
+from transforms.sources.synthetic.vocabulary import CONTACT, REQUEST, SPECIALTY
 
 INDICATORS = load_indicators()
+SOURCES = Path(__file__).parents[2] / "transforms" / "sources"
 
 GOOD = """
 id = "XX01"
@@ -113,8 +118,14 @@ def test_a_good_definition_is_taken(tmp_path: Path) -> None:
         ),
         (
             "closed = {",
-            'closed = { any = [{ table = "contact", where = { service = "a" } }, '
-            '{ table = "contact", where = { service = "A" } }] } #',
+            'closed = { table = "contact", where_not = { service = "substance_servces" } } #',
+            "XX01.toml.closed.where_not.service",
+            "substance_services, or add it to schemas/services.py",
+        ),
+        (
+            "closed = {",
+            'closed = { any = [{ table = "appointment", where = { specialty = "a" } }, '
+            '{ table = "appointment", where = { specialty = "A" } }] } #',
             "XX01.toml",
             "capitals",
         ),
@@ -241,6 +252,7 @@ composite = { of = ["XX01"], at_least = 1 }
     [
         ('{ of = ["XX03"], at_least = 1 }', "XX02.toml.composite.of", "no indicator XX03"),
         ('{ of = ["XX02"], at_least = 1 }', "XX02.toml.composite.of", "composite itself"),
+        ('{ of = ["XX03"], at_least = 1, once = [["XX01"]] }', "XX02.toml.composite.of", "no indicator XX03"),
         ('{ of = ["XX01", "XX01"], at_least = 1 }', "XX02.toml.composite.of", "twice"),
         ("{ of = [], at_least = 1 }", "XX02.toml.composite.of", "list of indicators"),
         ('{ of = ["XX01"], at_least = 2 }', "XX02.toml.composite.at_least", "more than"),
@@ -268,6 +280,8 @@ CODELIST = 'source = "A register"\ntitle = { fi = "a", sv = "b", en = "c" }\n[co
         ('icd10 = ["E10"]', 'icd10 = ["E10", "e11"]', "x.toml.codes.icd10", "number 2 is not written"),
         ('icd10 = ["E10"]', "icd10 = [10]", "x.toml.codes.icd10", "number 1 is not written"),
         ('icd10 = ["E10"]', 'icd10 = ["E10", "E10"]', "x.toml.codes.icd10", "twice"),
+        ('icd10 = ["E10"]', 'loinc = ["18262-6", "18262-7"]', "x.toml.codes.loinc", "number 2 has a check digit"),
+        ('icd10 = ["E10"]', 'snomed = ["44054007"]', "x.toml.codes.snomed", "number 1 has a check digit"),
         ('icd10 = ["E10"]', 'icd11 = ["E10"]', "x.toml.codes.icd11", "code system is unknown"),
         ('icd10 = ["E10"]', "", "x.toml.codes", "no codes"),
         ('source = "A register"', 'source = ""', "x.toml", "source of the codes is missing"),
@@ -282,6 +296,23 @@ def test_a_slip_in_a_code_list_is_refused_with_its_place(old: str, new: str, pla
         parse_codelist("x.toml", CODELIST.replace(old, new, 1))
     assert str(refused.value).startswith(f"{place}: ")
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize("code", ["46635009", "900000000000207008"])  # the second is longer than the turns are
+def test_a_check_digit_tells_one_wrong_digit_and_two_that_changed_places(code: str) -> None:
+    assert is_snomed(code)
+    assert not any(is_snomed(code[:-1] + digit) for digit in "0123456789" if digit != code[-1])
+    swapped = [code[:n] + code[n + 1] + code[n] + code[n + 2 :] for n in range(len(code) - 1)]
+    assert not any(is_snomed(one) for one in swapped if one != code)
+    assert [is_loinc(one) for one in ("12345-5", "12354-5", "2339-0", "2339-1")] == [True, False, True, False]
+
+
+def test_every_service_that_sources_write_can_be_named_in_a_definition() -> None:
+    mapped = [tomllib.loads((SOURCES / name).read_text("utf-8"))["service"] for name in ("fhir.toml", "omop.toml")]
+    generated = {service for words in (CONTACT, REQUEST, SPECIALTY) for service in words.frame["service"]}
+    assert generated.union(*mapped) <= set(SERVICES)
+    tables = ("contact", "appointment", "contact_request")
+    assert {TABLES[name].column("service").known for name in tables} == {SERVICES}
 
 
 def test_every_code_list_is_used_by_an_indicator() -> None:

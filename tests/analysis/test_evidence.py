@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from schemas.areas import load_areas
 from schemas.codelists import TREE_SYSTEMS, load_codelists
-from schemas.indicators import AllOf, Events, Not, Period, load_indicators
+from schemas.indicators import AllOf, Events, Leaf, Not, Period, Selected, leaves, load_indicators
 from schemas.table import PERSON_NUMBER
 from tests.analysis.lakes import write_lake
 from tests.analysis.populations import AS_OFS, of_person, population
+from transforms.analysis.cases import Case, read_cases
 from transforms.analysis.counts import statuses_at
 from transforms.analysis.evaluation import evaluate
 from transforms.analysis.evidence import EVIDENCE_SCHEMA, evidence
@@ -24,6 +25,7 @@ from transforms.analysis.evidence import EVIDENCE_SCHEMA, evidence
 INDICATORS = load_indicators()
 CODELISTS = load_codelists()
 AREAS = load_areas()
+CASES = Path(__file__).parents[1] / "indicators"
 DAY = date(2023, 6, 30)
 HBA1C = {"code_system": "loinc", "code": "4548-4", "unit": "mmol/mol"}
 
@@ -65,7 +67,7 @@ def test_an_open_gap_tells_the_last_value_and_when_the_next_was_due(tmp_path: Pa
             "last_code": "4548-4",
             "last_value": 61.5,
             "last_unit": "mmol/mol",
-            "expected_by": date(2023, 2, 28),  # 12 months later, and a month of grace: too short for the 31st
+            "expected_by": date(2023, 1, 31),  # from then on the gap is open, whatever the grace
             "selected": None,
         }
     ]
@@ -77,10 +79,11 @@ def test_of_two_values_of_a_day_the_same_one_is_told_each_time(tmp_path: Path) -
         assert diabetic(tmp_path / str(number), *order)["evidence"][0]["last_value"] == 70.0
 
 
-def test_who_was_never_measured_has_nothing_to_tell(tmp_path: Path) -> None:
+def test_of_who_was_never_measured_a_measurement_is_expected_by_the_as_of_date(tmp_path: Path) -> None:
     (item,) = diabetic(tmp_path)["evidence"]
     assert item.pop("clause")
     assert item.pop("holds") is False
+    assert item.pop("expected_by") == DAY
     assert set(item.values()) == {None}
 
 
@@ -131,8 +134,103 @@ def test_a_sequence_tells_all_that_its_select_gives(tmp_path: Path) -> None:
     assert row["status"] == "open"
     (item,) = row["evidence"]
     told = json.loads(item["selected"])
-    assert sorted(one["is_rebooked"] for one in told) == [False, True]
+    assert told[-1] == {
+        "specialty": "eyes", "event_date": "2022-09-01", "due_date": "2022-11-30", "is_rebooked": False,
+        "is_need_ended": False,
+    }  # fmt: skip
+    assert [one["is_rebooked"] for one in told] == [True, False]
     assert item["holds"] is True  # some cancellation still waits; the gap is closed where none does
+    assert (item["last_date"], item["expected_by"]) == (date(2022, 9, 1), date(2022, 11, 30))
+
+
+def test_of_several_starts_the_one_that_nothing_followed_is_told(tmp_path: Path) -> None:
+    rows = {
+        "person": [{"person_number": 0, "birth_date": date(1970, 1, 1), "sex": "female"}],
+        "diagnosis": [
+            {"person_number": 0, "code_system": "icd10", "code": "F32.1", "event_date": day}
+            for day in (date(2022, 9, 10), date(2023, 6, 20))  # the second is no new one
+        ],
+        "medication": [{"person_number": 0, "code_system": "atc", "code": "N06AB10", "event_date": date(2023, 1, 2)}],
+        "contact": [{"person_number": 0, "channel": "visit", "event_date": date(2023, 2, 1)}],
+    }
+    row = run(write_lake(tmp_path, rows), "depression_no_followup").row(0, named=True)
+    assert row["status"] == "open"
+    assert [(item["holds"], item["last_date"], item["last_code"], item["expected_by"]) for item in row["evidence"]] == [
+        (True, date(2022, 9, 10), "F32.1", date(2022, 11, 5)),
+        (False, date(2023, 1, 2), "N06AB10", date(2023, 2, 27)),
+    ]
+
+
+def cases_and_lake(name: str, folder: Path) -> tuple[list[Case], dict[str, list[str]]]:
+    path = CASES / f"{name}.toml"
+    cases = read_cases(path.name, path.read_text("utf-8"))
+    rows: dict[str, list[dict[str, Any]]] = {"person": []}
+    for number, case in enumerate(cases):
+        rows["person"].append({PERSON_NUMBER: number, **case.person})
+        for table, records in case.records.items():
+            rows.setdefault(table, []).extend({PERSON_NUMBER: number, **record} for record in records)
+    return cases, write_lake(folder, rows)
+
+
+def due(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """What is told of a person and was expected by the as-of date."""
+    return [item for item in row["evidence"] if item["expected_by"] and item["expected_by"] <= row["as_of"]]
+
+
+@pytest.mark.parametrize("name", INDICATORS)
+def test_every_open_case_tells_what_was_due_and_since_when(name: str, tmp_path: Path) -> None:
+    cases, files = cases_and_lake(name, tmp_path)
+    follows = [leaf for leaf in leaves(INDICATORS[name].closed) if isinstance(leaf, Selected) or has_follow(leaf)]
+    told = 0
+    for as_of in {case.as_of for case in cases}:
+        for row in run(files, name, as_of).filter(pl.col("status") == "open").iter_rows(named=True):
+            case = cases[row[PERSON_NUMBER]]
+            assert due(row), case.name
+            days = {day for rows in case.records.values() for one in rows for day in one.values()}
+            last = {item["last_date"] for item in due(row)} - {None}
+            assert last <= days, case.name
+            assert last or not follows, case.name
+            told += case.as_of == as_of
+    assert told == sum(case.expect == "open" for case in cases)
+
+
+def has_follow(leaf: Leaf) -> bool:
+    return isinstance(leaf, Events) and leaf.follow is not None
+
+
+BY_HAND = {
+    "callback_late": ("over Christmas, a day late", (2021, 12, 22), (2021, 12, 28)),
+    "child_health_check_missed": ("four-month window closed, no visit", None, (2023, 1, 15)),
+    "copd_influenza_vaccine_missing": ("the day before the last season", (2022, 9, 30), (2023, 3, 31)),
+    "copd_spirometry_missing": ("on the last day before the window", (2021, 6, 30), (2023, 6, 30)),
+    "cvd_ldl_missing": ("LDL on the last day before the window", (2022, 6, 30), (2023, 6, 30)),
+    "cvd_statin_missing": ("a statin on the last day before the window", (2022, 12, 30), (2023, 6, 30)),
+    "dementia_medicine_no_review": ("doctor on the last day before the window", (2022, 6, 30), (2023, 6, 30)),
+    "depression_no_followup": ("no contact", (2023, 2, 1), (2023, 3, 29)),
+    "diabetes_annual_checks_incomplete": ("none", None, (2023, 6, 30)),
+    "diabetes_hba1c_missing": ("no measurement at all", None, (2023, 3, 31)),
+    "frail_no_contact": ("a visit on the last day before the window", (2022, 6, 30), (2023, 6, 30)),
+    "hba1c_high_no_followup": ("high, and nothing since", (2022, 10, 10), (2023, 4, 10)),
+    "hypertension_bp_missing": ("read on the last day before the window", (2022, 6, 30), (2023, 6, 30)),
+    "mmr_missing_at_two": ("a dose the day before 11 months", (2022, 1, 31), (2022, 2, 1)),
+    "multiple_gaps": ("hypertension and COPD, nothing done", None, (2023, 3, 31)),
+    "no_show_not_rebooked": ("two no-shows and nothing since", (2023, 3, 1), (2023, 4, 30)),
+    "opioid_no_review": ("90 days' supply", None, (2023, 6, 30)),
+    "provider_cancelled_not_rebooked": ("cancelled and nothing since", (2023, 1, 10), (2023, 4, 10)),
+    "psychosis_metabolic_check_missing": ("nothing", None, (2023, 6, 30)),
+    "substance_use_no_followup": ("no contact", (2023, 2, 1), (2023, 3, 3)),
+}
+"""By indicator a case, its last day and the day by which something was expected, the earliest of its parts'."""
+
+
+@pytest.mark.parametrize("name", INDICATORS)
+def test_what_was_expected_by_when_is_that_of_a_case_done_by_hand(name: str, tmp_path: Path) -> None:
+    cases, files = cases_and_lake(name, tmp_path)
+    what, last, expected = BY_HAND[name]
+    (number,) = (number for number, case in enumerate(cases) if case.name == what)
+    row = run(files, name, cases[number].as_of).row(number, named=True)
+    first = min(due(row), key=lambda item: (item["last_date"] is None, item["expected_by"]))
+    assert (first["last_date"], first["expected_by"]) == (last and date(*last), date(*expected))
 
 
 def test_each_part_of_what_closes_a_gap_says_whether_it_holds(tmp_path: Path) -> None:
@@ -211,7 +309,7 @@ def test_the_evidence_is_the_latest_row_that_the_records_hold(seed: int, name: s
         expected = statuses_at(statuses, name, as_of, for_outreach=outreach)
         assert run(files, name, as_of, for_outreach=outreach).select(expected.columns).equals(expected)
     for row in found.iter_rows(named=True):
-        assert ("open" in (row["status"], row["newcomer_status"])) == bool(row["evidence"])
+        assert ("open" in (row["status"], row["newcomer_status"])) == bool(row["evidence"]) == bool(due(row))
         records = of_person(rows, row[PERSON_NUMBER])
         for item in row["evidence"]:
             if not isinstance(indicator.closed, Events):
@@ -223,5 +321,4 @@ def test_the_evidence_is_the_latest_row_that_the_records_hold(seed: int, name: s
                 if record["event_date"] <= as_of and matches(indicator.closed, record)
             ]
             assert item["last_date"] == max(days, default=None)
-            if item["last_date"] and indicator.closed.within and indicator.grace is None:
-                assert item["expected_by"] <= as_of
+            assert item["expected_by"] <= as_of

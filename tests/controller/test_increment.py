@@ -1,6 +1,7 @@
 """An increment leaves the lake as a full load of all rows would, whatever comes late, twice, corrected or withdrawn."""
 
 import random
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -213,7 +214,14 @@ DELTAS: dict[str, Batches] = {
         ("person", PEOPLE[6:7]),
     ],
     "a person said again": [("person", PEOPLE[1:2].with_columns(recorded_date=pl.lit(LATELY)))],
-    "persons that contradict each other": [("person", PEOPLE[4:5].with_columns(sex=pl.lit("unknown")))],
+    "persons that contradict each other": [
+        ("person", PEOPLE[4:5].with_columns(sex=pl.lit("male"), birth_date=pl.lit(date(2010, 1, 6)), recorded_date=OLD))
+    ],
+    "a sex that is not known": [("person", PEOPLE[4:5].with_columns(sex=pl.lit("unknown")))],
+    "a corrected sex": [("person", PEOPLE[3:4].with_columns(sex=pl.lit("female"), recorded_date=LATELY))],
+    "a corrected day of birth": [
+        ("person", PEOPLE[5:6].with_columns(birth_date=pl.lit(date(2010, 1, 7)), recorded_date=LATELY))
+    ],
     "a move": [("residence", homes([(IDS[0], "102", LATELY, "m0"), (IDS[0], "101", date(2023, 1, 1), "h0")]))],
     "a ban": [("restriction", bans([(IDS[0], None, "s0", False)]))],
     "a row that is not valid": [("diagnosis", records([(IDS[1], "a1", "no code", OLD, LATELY, False)]))],
@@ -303,6 +311,9 @@ CORRECTED: dict[str, Batches] = {
         ("person", PEOPLE[1:2].with_columns(is_retracted=pl.lit(True), recorded_date=pl.lit(OLD))),
         ("person", PEOPLE[1:2].with_columns(birth_date=pl.lit(date(2010, 3, 2)), recorded_date=pl.lit(LATELY))),
     ],
+    "by a later row": [
+        ("person", PEOPLE[1:2].with_columns(birth_date=pl.lit(date(2010, 3, 2)), recorded_date=pl.lit(LATELY))),
+    ],
 }
 
 
@@ -314,6 +325,66 @@ def test_a_corrected_month_of_birth_asks_for_a_full_load(what: str, tmp_path: Pa
         city.add(CORRECTED[what])
     assert caught.value.count == 1
     assert_as_a_full_load(tmp_path / "days", [BASE, CORRECTED[what]], replace(TERMS, birth_date="day"))
+
+
+BORN = (date(2010, 1, 1), date(2010, 1, 2))
+Said = tuple[int, date, str | None, date | None]
+
+
+def who_it_is(rows: list[Said]) -> tuple[date, str] | None:
+    """The day of birth and the sex of one person, by the rules in words; None where two persons share the code."""
+    born, sex = None, "unknown"
+    for day in sorted({row[3] or date.min for row in rows}):
+        said = [row for row in rows if (row[3] or date.min) == day]
+        births, sexes = {row[1] for row in said}, {row[2] for row in said} - {None, "unknown"}
+        if len(births) > 1 or len(sexes) > 1:
+            return None
+        other_birth = born not in (None, *births)
+        if other_birth and sexes and sex != "unknown" and {sex} != sexes:
+            return None
+        (born,), sex = births, next(iter(sexes), sex)
+    return (born, sex) if born else None
+
+
+said = st.tuples(
+    st.integers(0, 1),
+    st.sampled_from(BORN),
+    st.sampled_from(["female", "male", "unknown", None]),
+    st.sampled_from([None, OLD, LATELY, LATELY + timedelta(days=1)]),
+)
+
+
+@given(st.lists(st.lists(said, max_size=3), min_size=2, max_size=3))
+@settings(max_examples=40, deadline=None)
+def test_a_person_is_what_was_recorded_last_however_the_rows_are_spread(
+    tmp_path_factory: pytest.TempPathFactory, nights: list[list[Said]]
+) -> None:
+    def rows(some: list[Said]) -> pl.DataFrame:
+        told = pl.DataFrame(some, ["place", "birth_date", "sex", "recorded_date"], orient="row")
+        people = pl.DataFrame({"place": [0, 1], "person_id": IDS[:2]}, schema_overrides={"place": told.schema["place"]})
+        return told.join(people, on="place", maintain_order="left").drop("place")
+
+    terms = replace(TERMS, birth_date="day")
+    diagnosed = ("diagnosis", records([(IDS[n], f"a{n}", "I10", OLD, OLD, False) for n in (0, 1, 6)]))
+    deltas: list[Batches] = [[("person", rows(night))] if night else [] for night in nights]
+    deltas[0] += [("person", PEOPLE[6:7]), diagnosed]
+    known = [
+        [
+            who_it_is([row for night in nights[:end] for row in night if row[0] == n])
+            for end in range(1, len(nights) + 1)
+        ]
+        for n in (0, 1)
+    ]
+    expected = [nights_of[-1] for nights_of in known]
+    whole = Controller(tmp_path_factory.mktemp("whole"), terms)
+    whole.load([batch for delta in deltas for batch in delta])
+    found = pl.read_parquet(whole.files["person"]).filter(pl.col("birth_date") != PEOPLE["birth_date"][6])
+    assert sorted(found.select("birth_date", "sex").rows()) == sorted(one for one in expected if one)
+    assert len(whole.rows()["diagnosis"]) == found.height + 1
+    # Two persons' rows that are one's again need what the increment took out of the lake.
+    is_back = ["".join("-+"[one is not None] for one in nights_of).find("+-+") >= 0 for nights_of in known]
+    with pytest.raises(SourceRefused, match="there again") if any(is_back) else nullcontext():
+        assert_as_a_full_load(tmp_path_factory.mktemp("nights"), deltas, terms)
 
 
 versions = st.tuples(

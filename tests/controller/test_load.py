@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -184,15 +185,46 @@ def test_rows_of_one_person_that_agree_are_one_person_and_a_death_is_not_lost(lo
     assert loader.tallies["person"].quarantined == {"merged with another row of the person": 1}
 
 
-def test_rows_of_one_person_that_contradict_each_other_are_quarantined_with_their_events(loader: Loader) -> None:
-    people = persons(3)
+@pytest.mark.parametrize("change", [{}, {"sex": pl.lit("male"), "recorded_date": date(2025, 1, 1)}])
+def test_rows_of_one_person_that_contradict_each_other_are_quarantined_with_their_events(
+    loader: Loader, change: dict[str, object]
+) -> None:
+    people = persons(3).with_columns(recorded_date=date(2024, 1, 1))
     loader.add("person", people)
-    loader.add("person", people.head(1).with_columns(birth_date=pl.lit(date(1990, 1, 1))))
+    loader.add("person", people.head(1).with_columns(birth_date=pl.lit(date(1990, 1, 1)), **change))
     loader.add("diagnosis", diagnoses(people["person_id"].to_list()))
     found = finish(loader)
     assert found["person"].height == 2
     assert loader.tallies["person"].quarantined == {"person_id: two persons share it": 2}
     assert loader.tallies["diagnosis"].quarantined == {"person_id: is not among the persons": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"sex": "male"}, (date(2010, 1, 1), "male")),
+        ({"sex": "unknown"}, (date(2010, 1, 1), "female")),
+        ({"birth_date": date(2010, 1, 9)}, (date(2010, 1, 9), "female")),
+        ({"birth_date": date(2010, 1, 9), "sex": None}, (date(2010, 1, 9), "female")),
+    ],
+)
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_row_recorded_later_corrects_the_sex_or_the_date_of_birth(
+    tmp_path: Path, change: dict[str, object], found: tuple[date, str], is_first: bool
+) -> None:
+    folders = [tmp_path / "staging", tmp_path / "quarantine"]
+    for folder in folders:
+        folder.mkdir()
+    loader = Loader(replace(TERMS, birth_date="day"), *folders)
+    said = persons(1).with_columns(recorded_date=date(2024, 1, 1))
+    corrected = said.with_columns(recorded_date=date(2025, 1, 1), **{name: pl.lit(one) for name, one in change.items()})
+    for rows in (corrected, said) if is_first else (said, corrected):
+        loader.add("person", rows)
+    loader.add("diagnosis", diagnoses(said["person_id"].to_list()))
+    tables = finish(loader)
+    assert tables["person"].select("birth_date", "sex").rows() == [found]
+    assert tables["diagnosis"].height == 1
+    assert loader.tallies["person"].quarantined == {"merged with another row of the person": 1}
 
 
 def links(*pairs: tuple[str | None, str | None]) -> pl.DataFrame:

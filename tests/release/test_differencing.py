@@ -10,6 +10,7 @@ from datetime import date
 from itertools import product
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from disclosure_cases import grid, make_spec
@@ -119,6 +120,48 @@ def test_two_indicators_with_one_population_tell_each_others_denominators() -> N
         table.with_columns(indicator=pl.lit(name)) for (table, _), name in zip(naive, "ab", strict=True)
     ).select(protected.table.columns)
     assert not holds((whole, protected))
+
+
+@pytest.mark.parametrize("seed", [2, 3, 12, 16, 21, 28, 33, 42])
+def test_where_a_population_is_within_another_each_bounds_the_other(seed: int) -> None:
+    """Nobody is eligible for the second and not for the first: where sums agree, so does all they are made of."""
+    random = np.random.default_rng(seed)
+    large = random.integers(2, 7, 4)
+    eligible = np.concatenate([large, large - (random.random(4) < 0.25)])
+    places = {"indicator": ["a"] * 4 + ["b"] * 4, "row": ["1", "1", "2", "2"] * 2, "column": ["x", "y"] * 4}
+    counts = pl.DataFrame(places | {"eligible": eligible, "gap": np.minimum(random.integers(1, 4, 8), eligible)})
+    alone = make_spec([["row"], ["column"]], linked=True, threshold=2)
+    together = make_spec([["row"], ["column"]], linked=True, threshold=2, by=("indicator",))
+
+    def within(one: Table, other: Table) -> bool:
+        return all(other[cell] <= value for cell, value in one.items() if cell[-1] == ())
+
+    naive = [protect_counts(part.drop("indicator"), alone).table for part in counts.partition_by("indicator")]
+    assert [told([(table, alone)]) for table in naive] == [[], []]
+    assert told([(table, alone) for table in naive], within) != []
+    protected = protect_counts(counts, replace(together, nested=((("b",), ("a",)),)))
+    assert told([(protected.table.filter(indicator=name).drop("indicator"), alone) for name in "ab"], within) == []
+    assert is_proven(protected)
+    whole = pl.concat(
+        table.with_columns(indicator=pl.lit(name)) for table, name in zip(naive, "ab", strict=True)
+    ).select(protected.table.columns)
+    assert not holds((whole, protected))
+
+
+def test_a_part_that_counts_more_than_its_whole_is_refused() -> None:
+    counts = ONE_POPULATION.with_columns(eligible=pl.col("eligible") + (pl.col("indicator") == "b"))
+    spec = make_spec([["row"], ["column"]], linked=True, by=("indicator",))
+    with pytest.raises(DisclosureRefused, match="within"):
+        protect_counts(counts, replace(spec, nested=((("b",), ("a",)),)))
+
+
+def test_one_population_is_seen_where_one_table_leaves_out_whom_nobody_counts() -> None:
+    more = ONE_POPULATION.filter(indicator="b").head(2).with_columns(row=pl.lit("3"), gap=0, eligible=0)
+    more = more.cast(dict(ONE_POPULATION.schema))
+    spec = make_spec([["row"], ["column"]], linked=True, threshold=2, by=("indicator",))
+    protected = protect_counts(pl.concat([ONE_POPULATION, more]), spec)
+    assert protected.certificate["populations"] == [[["a"], ["b"]]]
+    assert holds((protected.table, protected))
 
 
 def test_month_on_month_is_the_difference_of_two_totals() -> None:

@@ -47,6 +47,14 @@ def event_masks(
     return {leaf: _mask(leaf, records, as_ofs, births, reach) for leaf, reach in leaves.items()}
 
 
+def counting_rows(lake: Lake, leaf: Events, codelists: CodeLists, as_ofs: Days, births: Days) -> tuple[Numbers, Days]:
+    """The rows that count for a leaf by themselves on any of the as-of dates: whose they are, and their days."""
+    read = read_rows(lake, [leaf], codelists, as_ofs, len(births))
+    records = read[leaf.rows]
+    counted = records.where(_row_masks(leaf, records, read, as_ofs, births) > 0)
+    return counted.persons, counted.days
+
+
 def _mask(leaf: Events, read: Mapping[Events, Records], as_ofs: Days, births: Days, reach: Reach) -> Masks:
     records = read[leaf.rows]
     if leaf.from_age or leaf.to_age:

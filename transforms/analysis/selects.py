@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.resources import files
 from typing import Any, TypeVar
 
@@ -34,12 +34,15 @@ def select_masks(
     """One mask per person number for every leaf that reads a named SELECT; each SELECT runs once.
 
     A SELECT sees a view of every table of the lake, a table `as_of` (columns `as_of` and `bit`) and, where the
-    definition has deadlines, a table `deadline` (columns `asked_date` and `due_date`, a row for every day). Raises
-    UsageRefused where the SELECT is missing or does not give the columns that a definition names.
+    definition has deadlines, a table `deadline` (columns `asked_date` and `due_date`, a row for every day). It gives
+    `person_number`, `as_of` and what conditions name. What else it gives is told as evidence: `event_date` is the day
+    of what is followed up, `due_date` the day by which that was expected. Raises UsageRefused where the SELECT is
+    missing or does not give the columns that a definition names.
     """
     whole = list(dict.fromkeys(replace(leaf, where=()) for leaf in leaves))
     as_of_table = pl.DataFrame({"as_of": as_ofs}).with_row_index("bit")
-    results = dict(zip(whole, _results(lake, whole, as_of_table, _arrays), strict=True))
+    needed = tuple(sorted({PERSON_NUMBER, "as_of", *(column for leaf in leaves for column, _ in leaf.where)}))
+    results = dict(zip(whole, _results(lake, whole, as_of_table, partial(_arrays, needed)), strict=True))
     return {leaf: _mask(leaf, results[replace(leaf, where=())], day_numbers(as_ofs), person_count) for leaf in leaves}
 
 
@@ -66,11 +69,18 @@ def select_text(name: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _statement(text: str) -> duckdb.Statement:
-    """A SELECT as DuckDB reads it, which of few persons is a tenth of its cost. Anything else raises duckdb.Error."""
+def _statement(text: str, needed: tuple[str, ...] = ()) -> duckdb.Statement:
+    """A SELECT as DuckDB reads it, which of few persons is a tenth of its cost. Anything else raises duckdb.Error.
+
+    Where columns are `needed`, those of them that it has and no others.
+    """
     statements = duckdb.extract_statements(text)
     if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
         raise duckdb.InvalidInputException("it is not one SELECT")
+    if needed:
+        listed = ", ".join("'" + name.replace("'", "''") + "'" for name in needed)
+        inner = text.rstrip("; \n")
+        return duckdb.extract_statements(f"FROM ({inner}\n) SELECT COLUMNS(lambda name: name IN ({listed}))")[0]
     return statements[0]
 
 
@@ -80,13 +90,13 @@ def select_rows(lake: Lake, select: Selected, as_of: date) -> pl.DataFrame:
     return found
 
 
-def _arrays(connection: duckdb.DuckDBPyConnection, select: duckdb.Statement) -> Mapping[str, NDArray[Any]]:
-    """Columns as arrays, masked where empty; half the cost of a frame where rows are few."""
-    return connection.execute(select).fetchnumpy()
+def _arrays(needed: tuple[str, ...], connection: duckdb.DuckDBPyConnection, text: str) -> Mapping[str, NDArray[Any]]:
+    """The columns that are needed as arrays, masked where empty; half the cost of a frame where rows are few."""
+    return connection.execute(_statement(text, needed)).fetchnumpy()
 
 
-def _frame(connection: duckdb.DuckDBPyConnection, select: duckdb.Statement) -> pl.DataFrame:
-    rows: pl.DataFrame = connection.sql(select).pl()
+def _frame(connection: duckdb.DuckDBPyConnection, text: str) -> pl.DataFrame:
+    rows: pl.DataFrame = connection.sql(_statement(text)).pl()
     return rows
 
 
@@ -94,7 +104,7 @@ def _results(
     lake: Lake,
     selects: Sequence[Selected],
     as_of_table: pl.DataFrame,
-    fetch: Callable[[duckdb.DuckDBPyConnection, duckdb.Statement], Found],
+    fetch: Callable[[duckdb.DuckDBPyConnection, str], Found],
 ) -> list[Found]:
     if not selects:
         return []
@@ -108,14 +118,14 @@ def _result(
     connection: duckdb.DuckDBPyConnection,
     select: Selected,
     as_ofs: Sequence[date],
-    fetch: Callable[[duckdb.DuckDBPyConnection, duckdb.Statement], Found],
+    fetch: Callable[[duckdb.DuckDBPyConnection, str], Found],
 ) -> Found:
     text = select_text(select.name)
     found: Found | None = None
     if select.deadlines:
         connection.register("deadline", _due(select.deadlines, min(as_ofs), max(as_ofs)).to_arrow())
     with contextlib.suppress(duckdb.Error):
-        found = fetch(connection, _statement(text))
+        found = fetch(connection, text)
     if select.deadlines:
         connection.unregister("deadline")
     if found is None or PERSON_NUMBER not in found or "as_of" not in found:

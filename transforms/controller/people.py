@@ -124,14 +124,13 @@ class People:
         places = pl.int_range(pl.len(), dtype=pl.UInt32)
         self._remembered = said.filter(pl.col("is_retracted") | ~places.is_in(taken_back.implode()))
         self._said, self._raw = {}, {}
-        takes_back = said["is_retracted"].slice(earlier).any()
-        numbering = self._numbered(found.persons, said[:earlier], takes_back=takes_back)
+        numbering = self._numbered(found.persons, said[:earlier], said[PERSON_ID].slice(earlier))
         in_order = found.persons.select("birth_date", numbering.index[PERSON_NUMBER]).sort(PERSON_NUMBER)
         self.birth_dates = in_order["birth_date"]
         self._write(found.persons, numbering)
         return numbering
 
-    def _numbered(self, persons: pl.DataFrame, earlier: pl.DataFrame, *, takes_back: bool) -> Numbering:
+    def _numbered(self, persons: pl.DataFrame, earlier: pl.DataFrame, said_now: pl.Series) -> Numbering:
         if self._before is None:
             return number_all(persons)
         said = ["former_id", "person_id"]
@@ -154,8 +153,7 @@ class People:
             dict(zip(KEY, ("now_0", "now_1"), strict=True))
         )
         became = pl.concat([became, after], how="horizontal").unique(KEY)
-        if became.height or takes_back:
-            self._same_births(persons, earlier, became)
+        self._same_births(persons, earlier.filter(changed | now.is_in(self.links.current(said_now).implode())), became)
         self._nobody_comes_back(persons)
         numbering = number_more(persons, self._before.persons, became)
         if numbering.changes["now"].null_count():
@@ -183,7 +181,10 @@ class People:
             )
 
     def _same_births(self, persons: pl.DataFrame, earlier: pl.DataFrame, became: pl.DataFrame) -> None:
-        """Raise SourceRefused where a person's month of birth is another than the lake's residences were cut by."""
+        """Raise SourceRefused where a person's month of birth is another than the lake's residences were cut by.
+
+        `earlier` is what was said before of the persons of whom something new is known.
+        """
         if self._before is None or self._terms.birth_date == "day":
             return
         month = pl.col("birth_date").dt.truncate("1mo")

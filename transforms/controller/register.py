@@ -1,8 +1,8 @@
 """The persons of a load and of those before it: one row each from all that was ever said of them.
 
 Rows of one person are merged. The latest word counts: a row that the source took back withdraws what it said of the
-person up to then. Rows that contradict each other are no person. What is said under a former identifier may have been
-wrong, and was corrected with it.
+person up to then, and one recorded later may correct the sex or the date of birth. Rows that contradict each other are
+no person. What is said under a former identifier may have been wrong, and was corrected with it.
 """
 
 from dataclasses import dataclass
@@ -32,6 +32,7 @@ KEY = ("word_0", "word_1")
 """A pseudonym as two numbers, for joining and sorting."""
 Words: TypeAlias = NDArray[np.uint64]
 TAKEN_BACK = "is_retracted: the source took the row back"
+_KNOWN_SEX = pl.col("sex").replace("unknown", None)
 
 
 @dataclass(frozen=True)
@@ -62,19 +63,19 @@ def resolve(said: pl.DataFrame, links: Links, key: PseudonymKey) -> Resolved:
     together, repeated = rows.filter(shared), pl.struct(KEY).is_duplicated()
     several, single = together.filter(repeated), pl.concat([rows.filter(~shared), together.filter(~repeated)])
     if several.height:
-        truth = ~pl.col("is_former") | pl.col("is_former").all()
-        contradicts = pl.any_horizontal(
-            pl.col(column).filter(truth).n_unique() > 1 for column in ("birth_date", "sex")
-        ).over(KEY)
-        several = several.with_columns(contradicts=contradicts)
-        lost.append(_losing(several.filter("contradicts"), f"{PERSON_ID}: {validate.CONFLICT}"))
-        # Rows of one person that agree are one person: the latest record wins, a known death is never lost.
+        several = several.sort(~pl.col("is_former"), "recorded_date", nulls_last=False, maintain_order=True)
+        truth = several.filter((~pl.col("is_former") | pl.col("is_former").all()).over(KEY))
+        contradicting = _contradicting(truth)
+        lost.append(_losing(several.join(contradicting, on=KEY, how="semi"), f"{PERSON_ID}: {validate.CONFLICT}"))
+        # The other rows of a person are one person: the latest record wins, a known sex or death is never lost.
+        known_sex = truth.group_by(KEY).agg(known_sex=_KNOWN_SEX.drop_nulls().last())
         merged = (
-            several.filter(~pl.col("contradicts"))
-            .drop("contradicts")
-            .sort(~pl.col("is_former"), "recorded_date", nulls_last=False, maintain_order=True)
+            several.join(contradicting, on=KEY, how="anti", maintain_order="left")
             .with_columns(pl.col("death_date").drop_nulls().last().over(KEY))
             .unique(KEY, keep="last", maintain_order=True)
+            .join(known_sex, on=KEY, how="left", maintain_order="left")
+            .with_columns(sex=pl.coalesce("known_sex", "sex"))
+            .drop("known_sex")
         )
         single = pl.concat([single, merged])
     empty = pl.DataFrame(schema={"arrival": pl.UInt32, "reason": pl.String})
@@ -183,6 +184,22 @@ def _without_taken_back(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]
     ends = pl.int_range(pl.len()).filter("is_retracted").max().over(PERSON_ID)
     gone = ordered.filter(pl.int_range(pl.len()).over(PERSON_ID) <= ends)
     return rows.filter(~pl.col("arrival").is_in(gone["arrival"].implode())), gone
+
+
+def _contradicting(truth: pl.DataFrame) -> pl.DataFrame:
+    """The KEY of persons whose rows are two persons', from rows in the order in which they were recorded.
+
+    An unknown sex contradicts nothing. A row recorded on a later day may correct the date of birth or the sex, not both
+    at once; rows recorded on the same day, or on no known day, may not differ.
+    """
+    days = truth.group_by(*KEY, "recorded_date", maintain_order=True).agg(
+        pl.col("birth_date").first(),
+        sex=_KNOWN_SEX.drop_nulls().first(),
+        differs=(pl.col("birth_date").n_unique() > 1) | (_KNOWN_SEX.drop_nulls().n_unique() > 1),
+    )
+    sex = pl.col("sex").forward_fill().over(KEY)
+    changed = [value.ne(value.shift().over(KEY)).fill_null(False) for value in (pl.col("birth_date"), sex)]
+    return days.filter(pl.col("differs") | pl.all_horizontal(changed)).select(KEY)
 
 
 def _losing(rows: pl.DataFrame, reason: str) -> pl.DataFrame:

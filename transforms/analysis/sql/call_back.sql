@@ -1,7 +1,7 @@
 -- One row per person, service, day of request and as-of date that the request counts on: asked in the 12 months before
 -- it, and by then due, answered or taken back.
 --
--- Requests of one day to one service are one. is_withdrawn: all of them were withdrawn or are duplicates. is_late: none
+-- Requests of one day to one service are one. event_date, due_date: the day of the request, the last day to answer it. is_withdrawn: all of them were withdrawn or are duplicates. is_late: none
 -- of the others was answered by the end of the day that `deadline` gives.
 WITH request AS (
     SELECT
@@ -20,6 +20,9 @@ WITH request AS (
 SELECT
     request.person_number,
     as_of.as_of,
+    request.service,
+    request.event_date,
+    deadline.due_date,
     request.is_withdrawn,
     NOT request.is_withdrawn AND coalesce(request.answered_date > deadline.due_date, true) AS is_late
 FROM request

@@ -1,6 +1,7 @@
 -- One row per no-show that was the person's last one and as-of date, where the person has at least two in the 12 months
 -- before the as-of date and the last is at least 60 days old.
 --
+-- event_date, due_date: the day of the no-show, and the day by which a new time is expected.
 -- is_rebooked: by the as-of date the person has attended the same service since the no-show, or has a time there that is
 -- booked and still ahead. What became of a later time is not known before its day.
 WITH missed AS (
@@ -50,6 +51,9 @@ later AS (
 SELECT
     waiting.person_number,
     waiting.as_of,
+    waiting.service,
+    waiting.last_date AS event_date,
+    waiting.last_date + 60 AS due_date,
     coalesce(bool_or(
         (later.status = 'attended' AND later.event_date BETWEEN waiting.last_date AND waiting.as_of)
         OR (later.booked_date <= waiting.as_of AND waiting.as_of <= later.ahead_until)

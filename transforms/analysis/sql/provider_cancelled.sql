@@ -1,6 +1,7 @@
 -- One row per appointment that the provider cancelled for the pandemic or a lack of capacity and as-of date, from 90
 -- days until 24 months after the cancellation.
 --
+-- event_date, due_date: the day of the cancellation, and the day by which a new time is expected.
 -- is_rebooked: by the as-of date the person has attended the same specialty since the cancellation, or has a time there
 -- that is booked and still ahead. What became of a later time is not known before its day: a time that was missed in
 -- the end was still ahead on an earlier as-of date.
@@ -46,6 +47,9 @@ later AS (
 SELECT
     waiting.person_number,
     waiting.as_of,
+    waiting.specialty,
+    waiting.cancelled_date AS event_date,
+    waiting.cancelled_date + 90 AS due_date,
     coalesce(bool_or(
         (later.status = 'attended' AND later.event_date BETWEEN waiting.cancelled_date AND waiting.as_of)
         OR (later.booked_date <= waiting.as_of AND waiting.as_of <= later.ahead_until)
