@@ -102,6 +102,17 @@ def test_who_is_counted_himself_makes_the_threshold_unsafe() -> None:
     assert hidden == [0, 4]
 
 
+def test_of_many_tables_no_figure_is_one_more_sum() -> None:
+    """Each table has 1 or 2 unsafe cells, or 3, by what fits its margins: 40 of them with 40 in all have 1 each."""
+    block = grid(2, 2, [1, 7, 5, 30])
+    counts = pl.concat(block.with_columns(indicator=pl.lit(f"i{number}")) for number in range(40))
+    protected = protect_counts(counts, make_spec([["row"], ["column"]], by=("indicator",)))
+    assert (protected.figures["primary"], protected.figures["secondary"]) == (40, 120)
+    exact = ("primary", "secondary", "suppressed_value_sum", "cost", "lower_bound", "proven_optimal")
+    assert [protected.certificate[name] for name in exact] == [None] * 6
+    assert protected.certificate["suppressed"] == 160
+
+
 def test_the_public_is_not_told_how_few_cells_are_suppressed() -> None:
     protected = protect_counts(grid(3, 3, [3, 10, 20, 30, 40, 50, 60, 70, 80]), make_spec([["row"], ["column"]]))
     withheld = ("primary", "secondary", "suppressed_value_sum")
