@@ -196,7 +196,7 @@ def releases(draw):
         name_fi=pl.Series(names), name_sv=pl.Series(names[::-1])
     )
     indicators = [
-        Text(f"i{n}", dict.fromkeys(LANGUAGES, draw(NAMES)), dict.fromkeys(LANGUAGES, draw(NAMES)), draw(NAMES))
+        Text(f"i{n}", *(dict.fromkeys(LANGUAGES, draw(NAMES)) for _ in range(4)))
         for n in range(draw(st.integers(1, 2)))
     ]
     areas = [("*", "*"), ("1", "*"), *(("1", f"1{n}") for n in range(districts))]
@@ -260,7 +260,7 @@ def test_a_workbook_carries_the_date_of_the_release_and_no_other():
 
 
 def test_text_that_looks_like_a_formula_stays_text():
-    one = Text("i", dict.fromkeys(LANGUAGES, "=1+1"), dict.fromkeys(LANGUAGES, "@SUM(A1)"), "-1")
+    one = Text("i", *(dict.fromkeys(LANGUAGES, text) for text in ("=1+1", "+1", "@SUM(A1)", "-1")))
     cells = pl.read_csv(CSV, infer_schema=False).filter(pl.col("indicator") == "CG01")
     cells = cells.with_columns(pl.lit("i").alias("indicator"), pl.col("value").cast(pl.Int64))
     files = download_files(cells, AREAS, [one], RELEASE, None, CC_BY_4)

@@ -73,7 +73,7 @@ def _indicator(
         for age in range(len(ages.codes))
         if sex == age == 0 or (statuses[:, sex, age] != ABSENT).any()
     ]
-    source = own["indicator_source"].format(source=indicator.source)
+    source = own["indicator_source"].format(source=indicator.source[language])
     sheet.write_string(0, 0, indicator.title[language], formats.title)
     sheet.write_string(1, 0, f"{indicator.description[language].strip()} {source}", formats.plain)
     back = f"internal:'{own['sheet_overview']}'!A1"
