@@ -188,7 +188,8 @@ def _browser(project: Path, stack: ExitStack) -> Callable[[str], str]:
     def act(words: str) -> str:
         verb, what = words.split(" ", 1)
         if verb == "read":
-            return "\n".join(re.sub(r"\s*\n\s*", "\n", text.strip()) for text in page.locator(what).all_inner_texts())
+            texts = [text.replace("\u00ad", "").strip() for text in page.locator(what).all_inner_texts()]
+            return "\n".join(re.sub(r"\s*\n\s*", "\n", text) for text in texts)
         if verb == "open":
             page.goto((project / what).as_uri())
         elif verb == "click":

@@ -59,7 +59,7 @@ def _check(name: str, view: RunView, own: Words) -> dict[str, Any]:
     reason, next_step = (own.rule_text(rule, part) for part in ("reason", "next_step"))
     limit = own.limits(row["figure"], *limits)
     if rule["tolerate"]:
-        limit += "; " + own.labels["tolerated"].format(count=own.count(rule["tolerate"]))
+        limit += "; " + own.labels["tolerated"].format(rows=own.rows(rule["tolerate"]))
     return {
         "id": name,
         "table": row["table"],
@@ -172,6 +172,8 @@ def _coverage(counted: Counted, own: Words) -> dict[str, Any]:
             )
             for code in order
         ],
-        "singling_out": [(", ".join(parts), own.band(low, 1)) for parts, low in counted.singling_out],
+        "singling_out": [
+            (", ".join(map(own.attribute, parts)), own.band(low, 1)) for parts, low in counted.singling_out
+        ],
         "limit": own.percent(counted.limit),
     }

@@ -54,6 +54,10 @@ class Words:
         """A whole number with its thousands set apart."""
         return f"{round(value):,}".replace(",", self.labels["thousands_mark"])
 
+    def rows(self, count: int) -> str:
+        """A number of rows."""
+        return self.labels["rows_one" if count == 1 else "rows_many"].format(count=self.count(count))
+
     def percent(self, share: float | None) -> str:
         """A share with up to two decimals; a dash where there is none."""
         if share is None:
@@ -89,7 +93,7 @@ class Words:
         text = self.figure(name, value)
         if value is None or count is None or not name.endswith("_share"):
             return text
-        return self.labels["rows_counted"].format(share=text, count=self.count(count))
+        return self.labels["rows_counted"].format(share=text, rows=self.rows(count))
 
     def limits(self, name: str, minimum: float | None, maximum: float | None) -> str:
         """The limits of a figure."""
@@ -101,7 +105,8 @@ class Words:
     def checked(self, figure: str) -> str:
         """What a figure measures, in words, after the column it is about."""
         column, _, name = figure.rpartition(".")
-        name = name.removesuffix("_count").removesuffix("_share")
+        if f"figure_{name}" not in self.labels:
+            name = name.removesuffix("_count").removesuffix("_share")
         if column and name == "repeated":
             name = "repeated_key"
         if f"figure_{name}" in self.labels and name != "before":
@@ -115,6 +120,10 @@ class Words:
     def table(self, name: str) -> str:
         """The name of a source table."""
         return self.labels.get(f"table_{name}", name)
+
+    def attribute(self, name: str) -> str:
+        """What persons may be singled out by; a detail that has no name stands for itself."""
+        return load_section(self.language, "room").get(f"attribute_{name}", name)
 
     def owner(self, name: str) -> str:
         """Who answers for a check; an owner that has no translation stands for itself."""

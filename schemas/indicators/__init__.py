@@ -47,6 +47,8 @@ __all__ = [
 ]  # fmt: skip
 
 SHARED_EXCLUSIONS = "exclusions.toml"
+_TEXTS = ("source", "title", "target_group", "description")
+"""What is told of an indicator in every language."""
 
 
 @dataclass(frozen=True)
@@ -80,15 +82,16 @@ class Indicator:
     leaves the person out; else the gap is closed where `closed` holds, declined where `declined` does, and open
     otherwise. `grace` is how much later than the window the care may come before somebody should act; it moves neither
     the window nor the day by which the care is expected. `parts` are reported beside the status. `deadlines` are the
-    rules of the definition that changed with time. A composite is counted from the statuses of its `components`. Titles
-    and descriptions are by language.
+    rules of the definition that changed with time. A composite is counted from the statuses of its `components`. Its
+    texts are by language.
     """
 
     id: str
     version: int
+    source: Mapping[str, str]
     title: Mapping[str, str]
+    target_group: Mapping[str, str]
     description: Mapping[str, str]
-    source: str
     population: Clause
     closed: Clause
     exclusions: tuple[Exclusion, ...]
@@ -150,7 +153,7 @@ def parse_indicator(
     """
     raw, place = parse_toml(file, text), Place(file, "", codelists)
     what = ("composite",) if "composite" in raw else ("population", "closed")
-    required = ("id", "version", "source", "title", "description", "exclusions", *what)
+    required = ("id", "version", *_TEXTS, "exclusions", *what)
     keys(raw, (*required, "grace", "declined", "exclusion", "part", "deadline"), place)
     for key in required:
         if key not in raw:
@@ -159,8 +162,7 @@ def parse_indicator(
         place.at("id").refuse("it differs from the name of the file", "Name the file as the id, with .toml")
     if not isinstance(raw["version"], int) or isinstance(raw["version"], bool) or raw["version"] < 1:
         place.at("version").refuse("it must be a whole number of at least 1", "Raise it with every change of meaning")
-    if not isinstance(raw["source"], str) or not raw["source"].strip():
-        place.at("source").refuse("it is empty", "Say which guideline or rule the definition follows")
+    texts = {key: words_by_language(file, key, raw[key]) for key in _TEXTS}
     deadlines = parse_deadlines(raw["deadline"], place.at("deadline")) if "deadline" in raw else ()
     place = replace(place, deadlines=deadlines)
     parts = _parts(raw.get("part", {}), place.at("part"))
@@ -174,9 +176,10 @@ def parse_indicator(
     return Indicator(
         id=raw["id"],
         version=raw["version"],
-        title=words_by_language(file, "title", raw["title"]),
-        description=words_by_language(file, "description", raw["description"]),
-        source=raw["source"],
+        source=texts["source"],
+        title=texts["title"],
+        target_group=texts["target_group"],
+        description=texts["description"],
         population=population,
         closed=closed,
         exclusions=_in_order(raw["exclusions"], own, shared, place.at("exclusions")),

@@ -21,9 +21,10 @@ SOURCES = Path(__file__).parents[2] / "transforms" / "sources"
 GOOD = """
 id = "XX01"
 version = 1
-source = "A guideline"
+source = { fi = "a", sv = "b", en = "c" }
 exclusions = ["died"]
 title = { fi = "a", sv = "b", en = "c" }
+target_group = { fi = "a", sv = "b", en = "c" }
 description = { fi = "a", sv = "b", en = "c" }
 population = { table = "diagnosis", codes = ["diabetes"], active = true }
 closed = { table = "measurement", codes = ["hba1c"], within = "12 months" }
@@ -54,8 +55,10 @@ def test_a_good_definition_is_taken(tmp_path: Path) -> None:
     [
         ('id = "XX01"', 'id = "XX02"', "XX01.toml.id", "name of the file"),
         ("version = 1", "version = 0", "XX01.toml.version", "whole number"),
-        ('source = "A guideline"', 'source = " "', "XX01.toml.source", "empty"),
-        ('source = "A guideline"', "", "XX01.toml.source", "missing"),
+        ('source = { fi = "a", sv = "b", en = "c" }', 'source = "a"', "XX01.toml.source", "fi, sv and en"),
+        ('source = { fi = "a", sv = "b", en = "c" }', "", "XX01.toml.source", "missing"),
+        ('target_group = { fi = "a", sv = "b", en = "c" }', "", "XX01.toml.target_group", "missing"),
+        ('target_group = { fi = "a", sv', "target_group = { sv", "XX01.toml.target_group.fi", "missing"),
         ("version = 1", "version = 1\ncolour = 1", "XX01.toml.colour", "unknown"),
         ("version = 1", "version 1", "XX01.toml", "not valid TOML"),
         ('title = { fi = "a", sv = "b",', 'title = { fi = "a",', "XX01.toml.title.sv", "missing"),
@@ -239,9 +242,10 @@ def test_a_dated_table_has_neither_holes_nor_overlaps(deadlines: str, place: str
 COMPOSITE = """
 id = "XX02"
 version = 1
-source = "The others"
+source = { fi = "a", sv = "b", en = "c" }
 exclusions = []
 title = { fi = "a", sv = "b", en = "c" }
+target_group = { fi = "a", sv = "b", en = "c" }
 description = { fi = "a", sv = "b", en = "c" }
 composite = { of = ["XX01"], at_least = 1 }
 """
@@ -331,6 +335,8 @@ def test_an_explanation_holds_the_words_the_codes_and_the_sql(indicator: object,
     text = explain(found, language)
     assert text.startswith(f"{found.id} {found.title[language]}")
     assert found.description[language] in " ".join(text.split())
+    assert f": {found.target_group[language]}" in " ".join(text.split())
+    assert f": {found.source[language]}\n" in text
     assert all(exclusion.label[language] in text for exclusion in found.exclusions)
     assert compile_indicator(found) in text
     assert all(f"({name})" in text for name in found.codelists)

@@ -280,7 +280,21 @@ def test_coverage_is_on_the_page_and_what_is_not_told_is_dotted(rows: dict[str, 
     text = plain(run_pages(view(rows, counted=counted))["index.en.html"])
     assert "District 101 ▲ has risen 40%" in text
     assert f"District 102 {HIDDEN}" in text
-    assert "birth_date, sex 31%" in text
+    assert "birth date, sex 31%" in text
+
+
+def test_a_check_is_named_in_words_and_one_row_is_one() -> None:
+    said = {
+        "fi": ("rivien määrä", "1 rivi sallitaan aina", "2 riviä", "kuoleman jälkeen"),
+        "sv": ("antal rader", "1 rad tillåts alltid", "2 rader", "efter döden"),
+        "en": ("number of rows", "1 row always let through", "2 rows", "after death"),
+    }
+    for language, (count, one, two, late) in said.items():
+        own = words(language)
+        assert own.checked("row_count") == count
+        assert own.labels["tolerated"].format(rows=own.rows(1)) == one
+        assert own.observed("quarantined_share", 0.5, 2).endswith(f"({two})")
+        assert own.checked("event_date.after_death_count") == f"event_date: {late}"
 
 
 def test_a_trend_says_in_words_what_it_draws() -> None:

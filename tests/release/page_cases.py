@@ -28,8 +28,9 @@ RELEASE = Release(
 class Text:
     id: str
     title: dict[str, str]
+    target_group: dict[str, str]
     description: dict[str, str]
-    source: str
+    source: dict[str, str]
     version: int = 1
     exclusions: tuple[Any, ...] = ()
 
@@ -39,8 +40,9 @@ def texts(*ids: str) -> list[Text]:
         Text(
             indicator,
             {language: f"{indicator} {word}" for language, word in languages},
+            {language: f"Target group of {indicator}, {language}" for language, _ in languages},
             {language: f'{word} <b>& "{indicator}"</b>' for language, word in languages},
-            "Käypä hoito <2026>",
+            {language: f"Käypä hoito <2026>, {language}" for language, _ in languages},
         )
         for indicator in ids
         for languages in [(("fi", "Verenpaine mittaamatta"), ("sv", "Blodtryck ej mätt"), ("en", "No blood pressure"))]

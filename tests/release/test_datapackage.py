@@ -66,7 +66,7 @@ def test_the_package_tells_date_terms_and_sources():
     assert PACKAGE["created"] == "2026-11-03T00:00:00Z"
     assert PACKAGE["version"] == RELEASE.release_id
     assert PACKAGE["licenses"] == [{"name": CC_BY_4.name, "title": CC_BY_4.title, "path": CC_BY_4.path}]
-    assert PACKAGE["sources"] == [{"title": "Käypä hoito <2026>"}]
+    assert PACKAGE["sources"] == [{"title": "Käypä hoito <2026>, en"}]
 
 
 def test_synthetic_data_says_so_and_real_data_does_not():

@@ -32,7 +32,7 @@ from page_cases import RELEASE, Text, dated, protected_table, texts
 
 from schemas.areas import complete_areas, load_areas
 from schemas.errors import DisclosureRefused
-from schemas.labels import LANGUAGES
+from schemas.labels import LANGUAGES, load_section
 from schemas.labels.downloads import load_download_labels
 from transforms.release.datapackage import CC_BY_4, sha256
 from transforms.release.downloads import download_files
@@ -196,7 +196,7 @@ def releases(draw):
         name_fi=pl.Series(names), name_sv=pl.Series(names[::-1])
     )
     indicators = [
-        Text(f"i{n}", dict.fromkeys(LANGUAGES, draw(NAMES)), dict.fromkeys(LANGUAGES, draw(NAMES)), draw(NAMES))
+        Text(f"i{n}", *(dict.fromkeys(LANGUAGES, draw(NAMES)) for _ in range(4)))
         for n in range(draw(st.integers(1, 2)))
     ]
     areas = [("*", "*"), ("1", "*"), *(("1", f"1{n}") for n in range(districts))]
@@ -260,7 +260,7 @@ def test_a_workbook_carries_the_date_of_the_release_and_no_other():
 
 
 def test_text_that_looks_like_a_formula_stays_text():
-    one = Text("i", dict.fromkeys(LANGUAGES, "=1+1"), dict.fromkeys(LANGUAGES, "@SUM(A1)"), "-1")
+    one = Text("i", *(dict.fromkeys(LANGUAGES, text) for text in ("=1+1", "+1", "@SUM(A1)", "-1")))
     cells = pl.read_csv(CSV, infer_schema=False).filter(pl.col("indicator") == "CG01")
     cells = cells.with_columns(pl.lit("i").alias("indicator"), pl.col("value").cast(pl.Int64))
     files = download_files(cells, AREAS, [one], RELEASE, None, CC_BY_4)
@@ -268,6 +268,15 @@ def test_text_that_looks_like_a_formula_stays_text():
     kinds = {cell.data_type for sheet in book.worksheets for row in sheet.iter_rows() for cell in row}
     assert kinds <= {"s", "n"}
     assert book.worksheets[2]["A1"].value == "=1+1"
+
+
+def test_the_workbook_explains_its_columns_as_its_cells_are_written():
+    for language in LANGUAGES:
+        labels = load_section(language, "downloads")
+        sheet = openpyxl.load_workbook(io.BytesIO(FILES[f"downloads/table.{language}.xlsx"]))[labels["sheet_about"]]
+        told = {row[0]: row[1] for row in sheet.iter_rows(values_only=True)}[labels["difference"]]
+        assert "1" not in told
+        assert all(labels[step] in told.lower() for step in ("step_2", "step_1", "step_0", "step_m1", "step_m2"))
 
 
 def test_another_px_reader_gives_the_same_in_every_language(tmp_path, monkeypatch, capsys):

@@ -15,6 +15,7 @@ from schemas.areas import complete_areas, load_areas
 from schemas.errors import DisclosureRefused, UsageRefused
 from schemas.labels import LANGUAGES, load_labels
 from transforms.release.figures import derived_figures
+from transforms.release.page_words import words
 from transforms.release.site.addresses import area_page, indicator_page
 from transforms.release.site.pages import render_site
 from transforms.release.site.tilemap import tile_map
@@ -158,6 +159,68 @@ def test_every_hidden_figure_answers_why_in_the_same_words(language):
         assert all('<a href="#why"' in tile and labels["why_label"] in tile for tile in tiles)
         seen += len(cells) + len(tiles)
     assert seen > 100
+
+
+def counted(label, text):
+    """The numbers of a sentence by what they count."""
+    return [
+        {name: int(number) for name, number in found.groupdict().items()}
+        for found in re.finditer(re.sub(r"\\{(\w+)\\}", r"(?P<\1>\\d+)", re.escape(label)), text)
+    ]
+
+
+@every_language
+def test_what_a_sentence_says_of_its_areas_or_indicators_adds_up(language):
+    """Where nobody is in the target group as well."""
+    nobody = (pl.col("district") == "601") & pl.col("indicator").is_in(INDICATORS[:2])
+    pages = render_site(TABLE.filter(~nobody), AREAS, TEXTS, RELEASE)
+    labels, kinds = load_labels(language), ("above", "below", "alike", "hidden", "empty")
+    for number in range(3):
+        text = indicator(language, number, pages).text
+        (on_map,) = set(map(tuple, (one.items() for one in counted(labels["map_sentence"], text))))
+        (plotted,) = set(map(tuple, (one.items() for one in counted(labels["funnel_sentence"], text))))
+        told, plot = dict(on_map), dict(plotted)
+        assert told["districts"] == sum(told[kind] for kind in kinds)
+        assert plot["shown"] == sum(plot[kind] for kind in kinds[:3])
+        assert told["districts"] == plot["shown"] + plot["hidden"] + plot["empty"]
+        assert told["empty"] >= (number < 2)
+    for code in AREAS.filter(pl.col("level") != "city")["code"]:
+        (told,) = counted(labels["area_sentence"], page(language, area_page(code), pages).text)
+        assert told["all"] == len(INDICATORS) == sum(told[kind] for kind in kinds)
+        assert code != "601" or told["empty"] >= 2
+
+
+def test_a_change_from_a_year_when_nobody_was_there_says_so():
+    kulosaari = (pl.col("district") == "601") & (pl.col("sex") == "*") & (pl.col("age_band") == "*")
+    nobody = kulosaari & (pl.col("indicator") == INDICATORS[0])
+    earlier = EARLIER.with_columns(
+        value=pl.when(nobody).then(0).otherwise("value"),
+        status=pl.when(nobody).then(pl.lit("published")).otherwise("status"),
+    )
+    for table in (hide(TABLE, kulosaari), TABLE):
+        derived = derived_figures(table, AREAS, {}, earlier)
+        for language in LANGUAGES:
+            found = page(language, area_page("601"), render_site(table, AREAS, TEXTS, RELEASE, derived))
+            assert next(row for row in found.tables[0].rows if row[0] == TEXTS[0].title[language])[6] == ".."
+            assert f"..: {load_labels(language)['no_change']}" in found.text
+
+
+def test_a_hidden_figure_may_be_any_number():
+    for language, said in (
+        ("fi", "onko luku nolla,"),
+        ("sv", "om siffran är noll,"),
+        ("en", "whether the figure is zero,"),
+    ):
+        assert said in page(language, "about/secrecy.html").text
+
+
+def test_long_words_may_break_in_the_cells_of_a_page_alone():
+    sentence = load_labels("fi")["steady"]
+    assert words("fi").narrow(sentence).replace("\u00ad", "") == sentence
+    assert b">ei erotu sattu\xc2\xadmasta<" in PAGES[f"fi/{indicator_page('CG01')}"]
+    assert all(
+        "\u00ad" not in load_labels(one)[key] for one in LANGUAGES for key in ("alike", "rose", "fell", "steady")
+    )
 
 
 def test_the_same_release_has_the_same_bytes():

@@ -135,8 +135,9 @@ def test_the_definition_source_and_version_of_every_indicator_are_told(language)
     for number, text in enumerate(TEXTS):
         found = indicator(language, number)
         assert found.headings[0] == text.title[language]
-        for told in (text.description[language], text.source, RELEASE.release_id, f"{text.version}, "):
+        for told in (text.target_group[language], text.source[language], RELEASE.release_id, f"{text.version}, "):
             assert told in found.text
+        assert found.text.count(text.description[language]) == 2
         assert b"<b>&" not in PAGES[f"{language}/{indicator_page(text.id)}"]
 
 

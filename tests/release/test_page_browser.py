@@ -107,6 +107,15 @@ def test_the_pages_of_a_withdrawn_release_have_no_violations(
     check(page, asked, tmp_path.as_uri() + "/", EVERY["fi"], media)
 
 
+def test_no_heading_is_printed_without_what_stands_under_it(browser: Browser, site: tuple[str, Path]) -> None:
+    page, _ = opened(browser, SIZES["print"])
+    page.goto(site[0] + "fi/areas/7.html")
+    for media, shown in (("screen", True), ("print", False)):
+        page.emulate_media(media=media)  # type: ignore[arg-type]
+        assert page.locator("#below").is_visible() == page.locator("ul.go").is_visible() == shown
+    page.context.close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("media", [*SIZES, "dark"])
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -1,6 +1,7 @@
 """Pictures: colours that can be told apart and read, the tile map, the funnel plot and the trend."""
 
 import re
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -14,7 +15,7 @@ from test_page import AREAS, HISTORY, INDICATORS, PAGES, TABLE, indicator
 
 from schemas.labels import LANGUAGES, load_labels
 from transforms.release.page_words import words
-from transforms.release.site.pictures import _ticks, trend
+from transforms.release.site.pictures import LEFT, TOP, _ticks, funnel, trend
 from transforms.release.site.rows import Row
 from transforms.release.site.tilemap import SHADES, fitted, scale_of, tile_map
 
@@ -142,6 +143,18 @@ def test_the_limits_of_the_funnel_plot_are_those_of_the_comparison():
             else:
                 assert place <= far_high + near if said == "far_above" else place >= far_low - near
     assert checked > 50
+
+
+def test_a_limit_ends_where_it_leaves_the_axis():
+    """No line runs along the edge of the plot: each is drawn where it is, and cut there."""
+    rows = [replace(row_of(0.04, 0.06, 50), size=size, kind="district") for size in (20, 4000)]
+    plot = funnel(rows, ["", ""], 0.05, words("fi"))
+    heights = [[float(place.split()[1]) for place in path[1:].split("L")] for _, path in plot.limits]
+    assert all(line.count(TOP) <= 1 for line in heights)
+    assert min(map(min, heights)) < TOP
+    content = PAGES[f"fi/indicators/{INDICATORS[0].lower()}.html"].decode()
+    assert f'<clipPath id="plot"><rect x="{LEFT}" y="{TOP}"' in content
+    assert content.count('clip-path="url(#plot)"') == 4
 
 
 def row_of(low, high, rate, eligible="10"):

@@ -18,6 +18,7 @@ _HEADINGS = {
     "sv": ("version", "Utelämnas ur beräkningen", "Respittid", "Källa", "Kodlistor", "SQL"),
     "en": ("version", "Left out of the count", "Grace period", "Source", "Code lists", "SQL"),
 }
+_TARGET_GROUP = {"fi": "Kohdejoukko", "sv": "Målgrupp", "en": "Target group"}
 _PARTS = {"fi": "Osat", "sv": "Delar", "en": "Parts"}
 _COUNTED_FROM = {"fi": "Lasketaan näistä", "sv": "Räknas utifrån", "en": "Counted from"}
 _DEADLINES = {"fi": "Määräajat", "sv": "Tidsfrister", "en": "Deadlines"}
@@ -43,7 +44,10 @@ def explain(indicator: Indicator, language: str, codelists: Mapping[str, CodeLis
     known = codelists or load_codelists()
     version, left_out, grace, source, lists, sql = _HEADINGS[language]
     lines = [f"{indicator.id} {indicator.title[language]} ({version} {indicator.version})", ""]
-    lines += [textwrap.fill(indicator.description[language], 100, break_on_hyphens=False), "", f"{left_out}:"]
+    group = f"{_TARGET_GROUP[language]}: {indicator.target_group[language]}"
+    for text in (indicator.description[language], group):
+        lines += [textwrap.fill(text, 100, break_on_hyphens=False), ""]
+    lines += [f"{left_out}:"]
     lines += [f"  {number}. {found.label[language]}" for number, found in enumerate(indicator.exclusions, start=1)]
     lines += [""]
     lines += _section(_PARTS[language], [part.label[language] for part in indicator.parts])
@@ -52,7 +56,7 @@ def explain(indicator: Indicator, language: str, codelists: Mapping[str, CodeLis
     if indicator.grace:
         one, many = _UNITS[language][indicator.grace.unit]
         lines += [f"{grace}: {indicator.grace.count} {one if indicator.grace.count == 1 else many}"]
-    lines += [f"{source}: {indicator.source}", ""]
+    lines += [f"{source}: {indicator.source[language]}", ""]
     lines += _section(lists, [_codes(known[name], language) for name in indicator.codelists])
     lines += [f"{sql}:", compile_indicator(indicator)]
     for name in dict.fromkeys(leaf.name for leaf in indicator.leaves if isinstance(leaf, Selected)):

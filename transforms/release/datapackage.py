@@ -79,7 +79,7 @@ def describe_release(
         "as_of": release.as_of.isoformat(),
         "generated": release.generated,
         "licenses": [{"name": licence.name, "title": licence.title, "path": licence.path}],
-        "sources": [{"title": source} for source in dict.fromkeys(indicator.source for indicator in indicators)],
+        "sources": [{"title": source} for source in dict.fromkeys(indicator.source["en"] for indicator in indicators)],
         "resources": [
             _resource("table", "table.csv", files, _table_schema(indicators)),
             _resource("table-parquet", "table.parquet", files, _table_schema(indicators)),

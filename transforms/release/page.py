@@ -32,11 +32,15 @@ class IndicatorText(Protocol):
         """Name of the gap, a few words."""
 
     @property
-    def description(self) -> Mapping[str, str]:
-        """Who belongs to the population and when the gap is open."""
+    def target_group(self) -> Mapping[str, str]:
+        """Who belongs to the population: the denominator of the rate."""
 
     @property
-    def source(self) -> str:
+    def description(self) -> Mapping[str, str]:
+        """Who of the population has the gap."""
+
+    @property
+    def source(self) -> Mapping[str, str]:
         """Guideline or law that the indicator comes from."""
 
     @property

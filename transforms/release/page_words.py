@@ -57,6 +57,12 @@ class Words:
         first, last = (self.decimal(limit, HIDDEN) for limit in (low, high))
         return self.labels[label].format(change=sign + self.decimal(change, HIDDEN), low=first, high=last)
 
+    def narrow(self, text: str) -> str:
+        """The same for a narrow cell: long words with soft hyphens where they may break."""
+        for word in self.labels["narrow"].split():
+            text = text.replace(word.replace("\u00ad", ""), word)
+        return text
+
     def month(self, day: date) -> str:
         """A month in figures, for an axis."""
         return f"{day.month}/{day.year}"

@@ -190,12 +190,12 @@ def plain_text(text: str) -> str:
 def _indicators(contents: Contents) -> Dimension:
     codes = [one.id for one in contents.indicators]
     labels = {language: [one.title[language] for one in contents.indicators] for language in LANGUAGES}
+    source = {language: contents.labels[language]["indicator_source"] for language in LANGUAGES}
     notes = {
         language: [
-            f"{one.description[language]} {contents.labels[language]['indicator_source'].format(source=one.source)}"
-            for one in contents.indicators
+            f"{one.description[language]} {text.format(source=one.source[language])}" for one in contents.indicators
         ]
-        for language in LANGUAGES
+        for language, text in source.items()
     }
     return Dimension("indicator", _names(contents, "indicator"), codes, _distinct(codes, labels), notes=notes)
 

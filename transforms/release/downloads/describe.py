@@ -41,6 +41,7 @@ _FIELDS = {
     "is_own_date": "True for the date that the release is of.",
     "indicator": "Key of the care gap.",
     "title": "Name of the indicator.",
+    "target_group": "Who is counted: the people that the rate is a share of.",
     "description": "What it is.",
     "source": "Guideline or law that the indicator comes from.",
     "area": "Code of the area, as in areas.csv; unknown and unknown_major where it is not known.",

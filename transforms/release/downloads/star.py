@@ -113,12 +113,14 @@ def _dates(contents: Contents) -> pl.DataFrame:
 
 def _indicators(contents: Contents) -> pl.DataFrame:
     rows = [
-        {"indicator": one.id, "source": one.source}
+        {"indicator": one.id}
         | {f"title_{language}": one.title[language] for language in LANGUAGES}
+        | {f"target_group_{language}": one.target_group[language].strip() for language in LANGUAGES}
         | {f"description_{language}": one.description[language].strip() for language in LANGUAGES}
+        | {f"source_{language}": one.source[language] for language in LANGUAGES}
         for one in contents.indicators
     ]
-    schema = {"indicator": pl.String(), **_texts("title_{}", "description_{}"), "source": pl.String()}
+    schema = {"indicator": pl.String(), **_texts("title_{}", "target_group_{}", "description_{}", "source_{}")}
     return _numbered("indicator_key", rows, schema)
 
 

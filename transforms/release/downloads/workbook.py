@@ -73,7 +73,7 @@ def _indicator(
         for age in range(len(ages.codes))
         if sex == age == 0 or (statuses[:, sex, age] != ABSENT).any()
     ]
-    source = own["indicator_source"].format(source=indicator.source)
+    source = own["indicator_source"].format(source=indicator.source[language])
     sheet.write_string(0, 0, indicator.title[language], formats.title)
     sheet.write_string(1, 0, f"{indicator.description[language].strip()} {source}", formats.plain)
     back = f"internal:'{own['sheet_overview']}'!A1"
@@ -218,7 +218,7 @@ def _about(sheet: Worksheet, names: Sequence[str], contents: Contents, language:
     symbols = [(HIDDEN, own["symbol_suppressed"]), (EMPTY, own["about_empty"]), (NOT_GIVEN, own["about_not_given"])]
     columns = [(own[f"measure_{measure}"], own[f"explained_{measure}"]) for measure in MEASURES]
     if contents.rates.height:
-        explained = [own[kind_texts(kind)[0]] for kind in RATES]
+        explained = [own["explained_steps" if kind == "comparison" else kind_texts(kind)[0]] for kind in RATES]
         columns += zip([own[label] for label in _RATE_LABELS], explained, strict=True)
     for title, lines in ((own["about_symbols"], symbols), (own["about_columns"], columns)):
         row += 1

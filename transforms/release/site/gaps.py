@@ -120,7 +120,7 @@ def gap_of(
     districts = [row for _, row in tiles]
     share = share_of(city)
     plot = None if share is None else funnel(districts, [tile.label for tile, _ in tiles], share, own)
-    hidden = sum(row.rate == HIDDEN for row in districts)
+    hidden, empty = (sum(row.rate == symbol for row in districts) for symbol in (HIDDEN, EMPTY))
     return Gap(
         text=text,
         slug=slug(text.id),
@@ -137,7 +137,7 @@ def gap_of(
         sentence=_city_sentence(city, own),
         change=own.change(*(more.get((WHOLE_CITY, kind), (None, ""))[0] for kind in _CHANGE)),
         map_sentence=_map_sentence(districts, own),
-        funnel_sentence="" if plot is None else plot.sentence(own, hidden),
+        funnel_sentence="" if plot is None else plot.sentence(own, hidden, empty),
     )
 
 
@@ -169,13 +169,14 @@ def _map_sentence(districts: Sequence[Row], own: Words) -> str:
 
 
 def said_of(rows: Iterable[Row]) -> dict[str, int]:
-    """How many rows are above the city, below it, not distinguishable from chance, and hidden."""
+    """How many rows are above the city, below it, not distinguishable from chance, hidden, and of nobody."""
     said = [row.comparison for row in rows]
     return {
         "above": sum(each in (ABOVE, FAR_ABOVE) for each in said),
         "below": sum(each in (BELOW, FAR_BELOW) for each in said),
         "alike": said.count(ALIKE),
         "hidden": said.count(HIDDEN),
+        "empty": said.count(EMPTY),
     }
 
 

@@ -82,7 +82,7 @@ def render_site(
         "tile_width": TILE_WIDTH - TILE_GAP,
         "tile_height": TILE_HEIGHT - TILE_GAP,
         "address_of": area_page,
-        **{name.lower(): getattr(pictures, name) for name in ("WIDTH", "HEIGHT", "LEFT", "RIGHT", "BOTTOM")},
+        **{name.lower(): getattr(pictures, name) for name in ("WIDTH", "HEIGHT", "LEFT", "RIGHT", "TOP", "BOTTOM")},
     }
     pages[FRONT_PAGE] = written(templates, "choice.html.jinja", {**shared, "every": every})
     for own in every:

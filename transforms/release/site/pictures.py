@@ -52,7 +52,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Funnel:
-    """Rates against sizes, and the limits between which chance alone puts them."""
+    """Rates against sizes, and the limits between which chance alone puts them; a limit may run beyond the axis."""
 
     marks: tuple[Mark, ...]
     limits: tuple[tuple[str, str], ...]
@@ -64,8 +64,8 @@ class Funnel:
         """Number of marks of which this is said."""
         return sum(mark.said in said for mark in self.marks)
 
-    def sentence(self, own: Words, hidden: int) -> str:
-        """What the picture shows, in words; `hidden` districts are not in it."""
+    def sentence(self, own: Words, hidden: int, empty: int) -> str:
+        """What the picture shows, in words; `hidden` districts and those with nobody are not in it."""
         return own.labels["funnel_sentence"].format(
             shown=len(self.marks),
             above=self.count(ABOVE, FAR_ABOVE),
@@ -73,6 +73,7 @@ class Funnel:
             far=self.count(FAR_ABOVE, FAR_BELOW),
             alike=self.count(ALIKE),
             hidden=hidden,
+            empty=empty,
         )
 
 
@@ -171,7 +172,7 @@ def funnel(rows: Sequence[Row], shorts: Sequence[str], city_rate: float, own: Wo
     limits = []
     for name, z in (("95", Z_95), ("998", Z_998)):
         for limit in funnel_limits(city_rate, sizes, z):
-            places = [(x(size), y(min(100 * share, y_values[-1]))) for size, share in zip(sizes, limit, strict=True)]
+            places = [(x(size), y(100 * share)) for size, share in zip(sizes, limit, strict=True)]
             limits.append((name, _path(places)))
     marks = [
         Mark(
