@@ -145,7 +145,7 @@ def take_back(layout: Layout, release: str, name: str, reason: str, key_file: Pa
     steward, key, now = _signer(layout, name, reason, key_file)
     with _locked(folder):
         manifest, digest, earlier = read_manifest(folder), manifest_digest(folder), read_decisions(folder)
-        _must_be_as_built(layout, release, digest)
+        _must_be_as_built(layout, release, digest, "Restore manifest.json: the candidate has it too")
         approving(earlier, manifest, digest)
         if decisions.outcome(earlier) != WITHDRAW:
             new = decisions.decide(earlier, release, digest, WITHDRAW, steward.name, reason, now, key)
@@ -244,9 +244,9 @@ def _to_remember(candidate: Path, digest: str) -> tuple[Record, int]:
     return new, certificate["earlier_releases"]
 
 
-def _must_be_as_built(layout: Layout, candidate: str, digest: str) -> None:
-    if not is_as_built(layout, candidate, digest):
-        raise ApprovalMissing("the manifest is not the one that was built", "Have a new candidate built")
+def _must_be_as_built(layout: Layout, name: str, digest: str, mend: str = "Have a new candidate built") -> None:
+    if not is_as_built(layout, name, digest):
+        raise ApprovalMissing("the manifest is not the one that was built", mend)
 
 
 def _log(layout: Layout, action: str, candidate: str, new: Decision) -> None:

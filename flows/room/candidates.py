@@ -97,7 +97,9 @@ def check_published(layout: Layout, release: Path) -> tuple[dict[str, Any], str,
     """Check a release of this data folder as `verify_release` does; the audit log must know manifest and decisions."""
     manifest, digest, made = verify_release(release)
     if manifest["release_id"] != release.name or not is_as_built(layout, release.name, digest):
-        raise ApprovalMissing("the manifest is not the one that was built", "Restore it: the candidate has it too")
+        raise ApprovalMissing(
+            "the manifest is not the one that was built", "Restore manifest.json: the candidate has it too"
+        )
     must_be_logged(layout, made)
     return manifest, digest, made
 

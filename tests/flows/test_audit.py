@@ -223,3 +223,14 @@ def test_processes_that_write_at_once_keep_one_chain(tmp_path: Path) -> None:
     for writer in writers:
         writer.join()
     assert audit.verify(path) == 60
+
+
+def test_a_log_that_is_being_written_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    audit.record(path, "noted")
+    writer = multiprocessing.get_context("spawn").Process(target=write_many, args=(path,))
+    writer.start()
+    while writer.is_alive():
+        audit.verify(path)
+    writer.join()
+    assert audit.verify(path) == 21
