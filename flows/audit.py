@@ -93,7 +93,10 @@ def verify(path: Path, head: str | None = None) -> int:
     """
     if not path.exists():
         raise UsageRefused("there is no audit log in this data folder", "Give --data DIR")
-    entries = path.read_bytes().splitlines()
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)  # who writes an entry writes the head too, before anybody reads either
+        entries = file.read().splitlines()
+        head_bytes = _head_path(path).read_bytes() if _head_path(path).exists() else b""
     hashes = [_START]
     for number, line in enumerate(entries, start=1):
         entry = _parsed(line)
@@ -102,7 +105,7 @@ def verify(path: Path, head: str | None = None) -> int:
         if found != (number, hashes[-1], _hash(body)):
             _broken(f"entry {number} of the audit log was changed, removed or put elsewhere")
         hashes.append(str(entry["hash"]))
-    last = _parsed(_head_path(path).read_bytes() if _head_path(path).exists() else b"")
+    last = _parsed(head_bytes)
     # A run killed between the two writes leaves the head one entry behind the log; never ahead of it.
     if not 1 <= last.get("number", 0) < len(hashes):
         _broken(f"entry {len(hashes)} of the audit log was removed, or its head was")
@@ -118,10 +121,10 @@ def head_of(path: Path) -> str:
     return str(_parsed(_head_path(path).read_bytes())["hash"])
 
 
-def entries(path: Path, action: str) -> list[dict[str, Any]]:
-    """The entries of an action, the earliest first."""
+def entries(path: Path, *actions: str) -> list[dict[str, Any]]:
+    """The entries of these actions, the earliest first."""
     lines = path.read_bytes().splitlines() if path.exists() else []
-    return [entry for entry in map(_parsed, lines) if entry.get("action") == action]
+    return [entry for entry in map(_parsed, lines) if entry.get("action") in actions]
 
 
 def last_time(path: Path) -> datetime | None:

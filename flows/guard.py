@@ -46,7 +46,7 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         except Refusal as refusal:
             clean: Exception = type(refusal)(
-                refusal.rule, refusal.next_step, refusal.table, refusal.column, refusal.count
+                refusal.rule, refusal.next_step, refusal.table, refusal.column, refusal.count, refusal.of
             )
         except ZoneFailed as failed:
             clean = ZoneFailed(failed.exit_code)

@@ -1,6 +1,5 @@
 """What earlier dates a release tells of, and what earlier releases have made public of them."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -13,6 +12,7 @@ from transforms.release.decisions import WITHDRAW, from_json, outcome
 from transforms.release.figures import year_before
 from transforms.release.ledger import Record
 from transforms.release.names import DECISIONS, MANIFEST
+from transforms.release.publish import manifest_of
 from transforms.release.spec import SUMMED
 
 AREA = DIMENSIONS[0]
@@ -81,7 +81,7 @@ def _standing(published: Path, of: str, versions: Mapping[str, int]) -> Iterator
     that had the same version then.
     """
     releases = [path.parent for path in published.glob(f"[!.]*/{MANIFEST}") if not path.parent.is_symlink()]
-    manifests = {folder: json.loads((folder / MANIFEST).read_text("utf-8")) for folder in releases}
+    manifests = {folder: manifest_of((folder / MANIFEST).read_bytes()) for folder in releases}
     for folder in sorted(releases, key=lambda one: (manifests[one]["created"], len(one.name), one.name)):
         manifest, decided = manifests[folder], folder / DECISIONS
         about = {"generated": manifest["generated"], "load": manifest["inputs"]["load"]}

@@ -30,9 +30,10 @@ def _():
 @app.cell(hide_code=True)
 def _():
     _args = mo.cli_args()
+    _data = _args.get("data") or os.environ.get("CAREGAP_DATA", "data")
     given = {
-        "published": _args.get("published")
-        or str(Layout(Path(_args.get("data") or os.environ.get("CAREGAP_DATA", "data"))).published),
+        "data": _data,
+        "published": _args.get("published") or str(Layout(Path(_data)).published),
         "release": _args.get("release"),
         "indicator": _args.get("indicator"),
         "language": _args.get("language") or "en",
@@ -54,14 +55,14 @@ def _(given):
 
 
 @app.cell(hide_code=True)
-def _(folders, release):
+def _(folders, given, release):
     try:
-        proof, broken = figures.verified(folders[release.value]), None
+        proof, broken = figures.verified(Layout(Path(given["data"])), folders[release.value]), None
     except Refusal as _refusal:
         proof, broken = "", _refusal
     mo.stop(broken is not None, views.refused(broken, "Not verified. Do not use this release. "))
     trusted = folders[release.value]  # what follows reads this, and so runs only where nothing was found wrong
-    mo.callout(mo.md("**Verified**\n\n" + "\n\n".join(proof.splitlines())), kind="success")
+    mo.callout(mo.md("**Checked**\n\n" + "\n\n".join(proof.splitlines())), kind="success")
     return (trusted,)
 
 

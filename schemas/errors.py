@@ -1,6 +1,6 @@
 """What caregap says when it refuses, and the exit code that goes with it.
 
-A refusal names the table, the column, the rule, how many rows and what to do next. It never holds a value of a
+A refusal names the table, the column, the rule, how many rows or files and what to do next. It never holds a value of a
 record: everything in it is safe to log, to store and to show.
 """
 
@@ -16,6 +16,7 @@ class Refusal(Exception):
     table: str | None = None
     column: str | None = None
     count: int | None = None
+    of: str = "rows"
 
     exit_code = 1
 
@@ -23,12 +24,12 @@ class Refusal(Exception):
         """One line: place, rule, count, next step."""
         place = ".".join(part for part in (self.table, self.column) if part)
         head = f"{place}: {self.rule}" if place else self.rule
-        count = f" ({self.count} rows)" if self.count is not None else ""
+        count = f" ({self.count} {self.of})" if self.count is not None else ""
         return f"{head}{count}. {self.next_step}"
 
-    def __reduce__(self) -> tuple[type, tuple[str, str, str | None, str | None, int | None]]:
+    def __reduce__(self) -> tuple[type, tuple[str, str, str | None, str | None, int | None, str]]:
         """Survive pickling between processes with the fields and nothing else."""
-        return type(self), (self.rule, self.next_step, self.table, self.column, self.count)
+        return type(self), (self.rule, self.next_step, self.table, self.column, self.count, self.of)
 
 
 class UsageRefused(Refusal):

@@ -94,7 +94,7 @@ def verify(given: argparse.Namespace, layout: Layout) -> None:
     """Check a published release offline."""
     from flows.room.acts import verify
 
-    say(verify(given.directory))
+    say(verify(layout, given.directory))
 
 
 def stewards(given: argparse.Namespace, layout: Layout) -> None:

@@ -18,9 +18,11 @@ from flows.history import population
 from flows.room.candidates import (
     candidate_folder,
     candidate_folders,
+    dates_of,
     decisions_on,
     is_as_built,
     manifest_digest,
+    read_cells,
     read_manifest,
     signatures,
 )
@@ -35,7 +37,7 @@ from transforms.release.datapackage import sha256
 from transforms.release.decisions import WITHDRAW, from_json, outcome
 from transforms.release.names import CONFIDENTIAL, DECISIONS, MANIFEST, PUBLIC
 from transforms.release.page_figures import COLUMNS
-from transforms.release.protect import DECISIONS_FILE, FIGURES_FILE
+from transforms.release.protect import FIGURES_FILE
 from transforms.release.publish import AS_OF, approved_table, release_order
 from transforms.release.published import CERTIFICATE_FILE
 from transforms.release.review.cells import own_cells
@@ -78,14 +80,16 @@ def list_candidates(layout: Layout, language: str = "en") -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("candidate", "as_of", "built_by", "state"))
     for folder in candidate_folders(layout):
-        manifest = read_manifest(folder)
+        about = ("", "")
         try:
+            manifest = read_manifest(folder)
+            about = (manifest["as_of"], manifest["built_by"])
             standing = standing_of(layout, folder, today)
             left = signatures(standing.left) if language == "en" else own.roles(standing.left)
             state = own.t[f"short_{standing.state}"].format(left=left)
         except Refusal as refusal:
             state = own.say("short_void", rule=refusal.rule)
-        writer.writerow((folder.name, manifest["as_of"], manifest["built_by"], state))
+        writer.writerow((folder.name, *about, state))
     return text.getvalue()
 
 
@@ -95,7 +99,7 @@ def _review(layout: Layout, folder: Path, now: datetime) -> Review:
         raise ApprovalMissing("the manifest is not the one that was built", "Have a new candidate built")
     table = approved_table(folder, digest)
     certificate = json.loads((folder / PUBLIC / CERTIFICATE_FILE).read_text("utf-8"))
-    decided = pl.read_parquet(folder / DECISIONS_FILE)
+    decided = read_cells(folder)
     _must_agree(table, decided)
     before = _before(layout, manifest)
     indicators = load_indicators()
@@ -118,6 +122,7 @@ def _review(layout: Layout, folder: Path, now: datetime) -> Review:
         },
         folder=shlex.quote(str(layout.published / folder.name)),
         command="caregap" + (f" --data {shlex.quote(str(layout.data))}" if is_elsewhere else ""),
+        dates=dates_of(layout, folder.name),
         written=now,
     )
 
@@ -147,7 +152,7 @@ def _before(layout: Layout, manifest: Mapping[str, Any]) -> Before | None:
     about = {"generated": manifest["generated"], "load": manifest["inputs"]["load"]}
     found = []
     for path in layout.published.glob(f"[!.]*/{MANIFEST}"):
-        folder, other = path.parent, json.loads(path.read_text("utf-8"))
+        folder, other = path.parent, read_manifest(path.parent)
         same = population({"generated": other["generated"], "load": other["inputs"]["load"]}) == population(about)
         if folder.is_symlink() or not same or release_order(other) >= release_order(manifest):
             continue

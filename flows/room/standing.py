@@ -5,7 +5,15 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from flows.room.candidates import ENDED, approving, decisions_on, manifest_digest, read_manifest, required_by
+from flows.room.candidates import (
+    ENDED,
+    approving,
+    decisions_on,
+    manifest_digest,
+    must_be_logged,
+    read_manifest,
+    required_by,
+)
 from flows.settings import Layout
 from schemas.policy import load_policy
 from schemas.stewards import Steward, missing
@@ -24,9 +32,12 @@ from transforms.release.review.views import (
 
 
 def standing_of(layout: Layout, folder: Path, today: date) -> Standing:
-    """Where the decision stands. Raises ApprovalMissing where a decision is forged or not by a named steward."""
+    """Where the decision stands. Raises ApprovalMissing where a decision is forged, unknown to the audit log or
+    not by a named steward.
+    """
     manifest, made = read_manifest(folder), decisions_on(layout, folder)
     signed, required = approving(made, manifest, manifest_digest(folder)), required_by(manifest)
+    must_be_logged(layout, made)
     left, ended = missing(required, signed), outcome(made)
     is_out = (layout.published / folder.name).is_dir()
     state = ENDED[ended] if ended else PUBLISHED if is_out else WAITING if left else READY

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from flows import audit
-from flows.room.candidates import ENDED, built, last_release, state_of
+from flows.room.candidates import ENDED, built, check_published, dates_of, last_release, state_of
 from flows.settings import Layout, api_at_work
 from flows.storage import Snapshot, has_snapshot, read_snapshot
 from schemas.errors import Refusal
 from transforms.release.decisions import RETURN
 
+_VOID = "cannot be decided on"
 _ACTIONS = ("ingest", "analyse", "release", "publish")
 
 
@@ -25,16 +26,23 @@ def status(layout: Layout) -> str:
     snapshot = read_snapshot(layout) if has_snapshot(layout) else None
     counted = [json.loads(path.read_text("utf-8")) for path in sorted(layout.counts.glob("[0-9]*/counts.json"))]
     candidates = _candidates(layout)
+    damaged = _damaged(layout)
     left, busy = leftovers(layout), _load_at_work(layout)
     lines = [f"Lake        {_lake(snapshot)}"]
     lines += [f"Counts      {_counts(one, snapshot)}" for one in counted] or ["Counts      none"]
     lines += [f"Candidate   {name}: {state}" for name, state in candidates.items() if state != "published"]
     lines.append(f"Published   {_published(layout)}")
+    lines += [f"Damaged     {name}: {rule}" for name, rule in damaged.items()]
     lines += [f"Last        {line}" for action in _ACTIONS if (line := _last(layout, action))]
     lines += ["At work     a load"] if busy else []
     lines += [] if busy else [f"Left over   {one}" for one in left]
     lines.append(f"Server      {api_at_work(layout).removesuffix('/api') or 'not running: caregap serve'}")
-    return "\n".join([*lines, f"Next: {_next(snapshot, counted, candidates, [] if busy else left)}"])
+    if damaged:
+        name = next(iter(damaged))
+        todo = f"caregap verify {layout.published / name}, then restore it, or caregap withdraw {name}"
+    else:
+        todo = _next(layout, snapshot, counted, candidates, [] if busy else left)
+    return "\n".join([*lines, f"Next: {todo}"])
 
 
 def leftovers(layout: Layout) -> list[str]:
@@ -93,9 +101,9 @@ def _candidates(layout: Layout) -> dict[str, str]:
             try:
                 states[folder.name] = state_of(layout, folder)
             except Refusal as refusal:
-                states[folder.name] = f"cannot be decided on: {refusal.rule}"
+                states[folder.name] = f"{_VOID}: {refusal.rule}"
             except (OSError, ValueError):
-                states[folder.name] = "cannot be read"
+                states[folder.name] = f"{_VOID}: a file of it cannot be read"
     return states
 
 
@@ -103,6 +111,18 @@ def _published(layout: Layout) -> str:
     latest = last_release(layout)
     number = len([path for path in _folders(layout.published) if not path.name.startswith(".")])
     return f"{number}; the latest is {latest.name}" if latest else "none that is current" if number else "none"
+
+
+def _damaged(layout: Layout) -> dict[str, str]:
+    """What is wrong with each release that is not as it was published or withdrawn."""
+    found = {}
+    for folder in _folders(layout.published):
+        try:
+            if not folder.name.startswith("."):
+                check_published(layout, folder)
+        except Refusal as refusal:
+            found[folder.name] = refusal.rule
+    return found
 
 
 def _last(layout: Layout, action: str) -> str:
@@ -116,7 +136,13 @@ def _last(layout: Layout, action: str) -> str:
     )
 
 
-def _next(snapshot: Snapshot | None, counted: list[dict[str, Any]], candidates: dict[str, str], left: list[str]) -> str:
+def _next(
+    layout: Layout,
+    snapshot: Snapshot | None,
+    counted: list[dict[str, Any]],
+    candidates: dict[str, str],
+    left: list[str],
+) -> str:
     if snapshot is None or any("unfinished load" in one for one in left):
         return "caregap ingest --source SRC --as-of DATE" + (
             "" if snapshot is None else "; the lake is as it was before"
@@ -131,6 +157,6 @@ def _next(snapshot: Snapshot | None, counted: list[dict[str, Any]], candidates: 
     newest = max((one for one in counted if one["load"] == snapshot.load), key=lambda one: str(one["as_of"]))
     of_date = [name for name in candidates if name.startswith(newest["as_of"])]
     last = max(of_date, key=lambda name: int(name.rpartition("-")[2]), default=None)
-    if last is None or candidates[last] == ENDED[RETURN]:
-        return f"caregap release --as-of {newest['as_of']}"
+    if last is None or candidates[last] == ENDED[RETURN] or candidates[last].startswith(_VOID):
+        return f"caregap release --as-of {newest['as_of']}{dates_of(layout, last) if last else ''}"
     return "nothing waits"

@@ -228,9 +228,9 @@ def sentence(figures: pl.DataFrame, names: Mapping[str, str]) -> str:
     return text + (f" The rate of {hidden} districts is hidden, or nobody there is eligible." if hidden else "")
 
 
-def verified(release: Path) -> str:
+def verified(layout: Layout, release: Path) -> str:
     """What `caregap verify` finds of a release. Raises ApprovalMissing where a byte or a signature is wrong."""
-    return verify(release)
+    return verify(layout, release)
 
 
 def manifest_of(release: Path) -> dict[str, object]:

@@ -1,8 +1,10 @@
+import fcntl
 import json
 import multiprocessing
 import pwd
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -223,3 +225,15 @@ def test_processes_that_write_at_once_keep_one_chain(tmp_path: Path) -> None:
     for writer in writers:
         writer.join()
     assert audit.verify(path) == 60
+
+
+def test_a_log_is_not_checked_between_an_entry_and_its_head(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    audit.record(path, "noted")
+    reader = Thread(target=audit.verify, args=(path,))
+    with path.open("rb") as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)
+        reader.start()
+        reader.join(0.2)
+        assert reader.is_alive()
+    reader.join()

@@ -147,8 +147,13 @@ def test_without_a_reason_counts_are_neither_read_nor_shown(data: Path, reason: 
 def test_a_release_is_explored_from_its_public_files_alone(data: Path, tmp_path: Path) -> None:
     published = tmp_path / "elsewhere"
     (data / "release" / "published").rename(published)
-    text, names = run("release", published=str(published), release=None, indicator=INDICATOR, language="sv")
-    assert "Verified" in text
+    terms = {"data": str(data), "published": str(published), "release": None, "indicator": INDICATOR, "language": "sv"}
+    text, _ = run("release", **terms)
+    assert "lacks 1 signature" in text  # away from its audit log nothing proves that a feed's data are nobody's
+    manifest = published / f"{AS_OF}-1" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"source": "feed"', '"source": "synthetic"'))
+    text, names = run("release", **terms)
+    assert "not signed" in text
     table = pl.read_csv(published / "latest" / "table.csv", infer_schema=False)
     hidden = table.filter((pl.col("status") == "suppressed") & (pl.col("measure") == "gap")).height
     twice = table.filter((pl.col("major") == "unknown") & (pl.col("district") == "*") & (pl.col("measure") == "gap"))
@@ -161,7 +166,8 @@ def test_a_release_is_explored_from_its_public_files_alone(data: Path, tmp_path:
 def test_a_release_with_a_changed_byte_is_not_read(data: Path) -> None:
     table = data / "release" / "published" / f"{AS_OF}-1" / "table.csv"
     table.write_text(table.read_text() + "\n")
-    text, names = run("release", published=str(table.parent.parent), release=None, indicator=INDICATOR, language="en")
+    given = {"data": str(data), "published": str(table.parent.parent), "release": None}
+    text, names = run("release", **given, indicator=INDICATOR, language="en")
     assert "Not verified. Do not use this release." in text
     assert "found" not in names
 

@@ -240,6 +240,23 @@ def test_a_rerun_with_one_person_changed_keeps_its_pattern() -> None:
     assert first.table["status"].equals(second.table["status"])
 
 
+def test_a_gap_that_is_closed_leaves_as_many_eligible() -> None:
+    """What was eligible stays published: with the closed of the correction beside it, it would tell the new gap."""
+    places = {"d": ["d0", "d0", "d1", "d1", "d2", "d2"], "s": ["x", "y"] * 3}
+    counts = pl.DataFrame(places | {"gap": [2, 3, 2, 2, 2, 3], "eligible": [11, 15, 5, 11, 3, 4]})
+    corrected = counts.with_columns(gap=pl.Series([2, 2, 2, 2, 2, 3]))
+    spec = make_spec([["d"], ["s"]], linked=True, effort="quick")
+    first = protect_counts(counts, spec)
+    second = next_to(first, corrected, spec)
+    both = first.table.join(second.table, on=["d", "s", "measure"]).filter(pl.col("d") != "*", s="*")
+    of = {key: dict(part.select("measure", "value").rows()) for (key,), part in both.group_by("d")}
+    after = {key: dict(part.select("measure", "value_right").rows()) for (key,), part in both.group_by("d")}
+    assert of["d0"]["eligible"] == 26
+    for area, known in of.items():
+        if known["eligible"] is not None and after[area]["gap"] is None:
+            assert after[area]["closed"] is None
+
+
 FINE = pl.DataFrame({"age": ["a", "b", "c", "d"], "gap": [6, 3, 9, 7], "area": ["x"] * 4})
 
 

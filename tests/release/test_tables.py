@@ -122,6 +122,7 @@ BAD_COUNTS = {
     "missing": (LINKED.with_columns(gap=pl.Series([1, None, 3])), "not a whole number"),
     "no number": (LINKED.with_columns(gap=pl.Series(["1", "few", "3"])), "not a whole number"),
     "endless": (LINKED.with_columns(gap=pl.Series([1.0, float("inf"), 3.0])), "not a whole number"),
+    "too many": (LINKED.with_columns(eligible=pl.Series([2, 10**9 + 1, 9])), "above 1,000,000,000"),
     "gap above eligible": (LINKED.with_columns(gap=pl.Series([3, 2, 3])), "above the eligible"),
     "two parents": (LINKED.with_columns(district=pl.Series(["D1", "D2", "D1"])), "two parents"),
     "duplicate cells": (pl.concat([LINKED, LINKED.head(1)]), "more than once"),

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, NoReturn
 
 from cryptography.exceptions import InvalidSignature
@@ -77,13 +77,19 @@ def decide(
 
 
 def check(
-    decisions: Sequence[Decision], release_id: str, manifest_sha256: str, stewards: Sequence[Steward], built_by: str
+    decisions: Sequence[Decision],
+    release_id: str,
+    manifest_sha256: str,
+    stewards: Sequence[Steward],
+    built_by: str,
+    created: date,
 ) -> list[Steward]:
     """Check a chain; the stewards who approve these very bytes, each once.
 
     Raises ApprovalMissing, with the number of the first one, where a decision is not about this manifest, does not
-    follow the one before, is older than it, is not signed by a key of the policy that was in force, is an approval by
-    who built the candidate, or comes after the candidate was decided for good.
+    follow the one before, is older than it or than the day on which the candidate was created, is not signed by a key
+    of the policy that was in force, is an approval by who built the candidate, or comes after the candidate was decided
+    for good.
     """
     known = {steward.key: steward for steward in stewards}
     previous, before, ended = manifest_sha256, "", False
@@ -101,7 +107,10 @@ def check(
             _refuse(number, "has a signature that is not of its words")
         if said.decided < before:
             _refuse(number, "is dated before the one before it")
-        if not steward.may_sign(datetime.fromisoformat(said.decided).date()):
+        day = datetime.fromisoformat(said.decided).date()
+        if day < created:
+            _refuse(number, "is dated before the candidate was built")
+        if not steward.may_sign(day):
             _refuse(number, "is signed with a key that was revoked by then")
         if ended:
             _refuse(number, "comes when there is nothing left to decide")

@@ -214,14 +214,17 @@ def _same_name(one: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
 
 
 def _changed(tables: list[tuple[Block, Spec, Merged]], names: list[pl.DataFrame], one: int, other: int) -> Mask:
-    """The cells of an earlier table whose count, or the count of a part, is another in a later one."""
-    block = tables[other][0]
+    """The cells of an earlier table whose count, or the count of a part, is another in a later one.
+
+    As many eligible are the same count even where there are more gaps: that is what a correction of a gap leaves.
+    """
+    block, spec, _ = tables[other]
     numbered = [names[each].with_columns(pl.col("#cell").cast(pl.Int64).alias("#merged")) for each in (one, other)]
     both = _same_name(*numbered)
     new, old = both["#merged"].to_numpy(), both["#merged_right"].to_numpy()
     differs = np.zeros(len(block.value), bool)
     differs[old[tables[one][0].value[new] != block.value[old]]] = True
-    for place in range(len(block.axes)):
+    for place in range(len(spec.dimensions)):
         for parent, child in above(block.axes, place):
             np.logical_or.at(differs, parent, differs[child])
     return differs

@@ -10,9 +10,9 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,12 @@ from transforms.release.page import IndicatorText, Release
 from transforms.release.page_figures import COLUMNS, public_cells
 from transforms.release.site.addresses import STYLE
 from transforms.release.site.pages import render_site
+from transforms.release.tombstone import withdrawn_pages
 
 AS_OF = "as_of"
 """Column of a release's table: the date that a figure is of, as YYYY-MM-DD."""
+_KINDS = {"release_id": str, "built_by": str, "generated": bool, "inputs": dict, "sha256": dict}
+"""What a manifest has beside its two dates."""
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -153,16 +156,20 @@ def publish(candidate: Path, published: Path, manifest_sha256: str, decisions: b
 def withdraw(release: Path, decisions: bytes, pages: Mapping[str, bytes]) -> None:
     """Leave of a published release its manifest, style and decisions, and pages that say that it is withdrawn.
 
-    The decision comes first: a run that is killed withdraws the rest when it is repeated.
+    The decision comes first: a run that is killed withdraws the rest when it is repeated. The files need not be those
+    of the manifest: a style sheet that is not goes too, and so does what stands in a page's place.
     """
+    hashes = manifest_of(_read(release / MANIFEST))["sha256"]
+    style = {STYLE} if sha256(_read(release / STYLE) or b"") == hashes.get(STYLE) else set()
     with _locked(release.parent):
+        _make_way(release, pages)
         for name, content in {DECISIONS: decisions, **pages}.items():
             target = release / name
             target.parent.mkdir(parents=True, exist_ok=True)
             beside = target.with_name(f".{target.name}.new")
             beside.write_bytes(content)
             beside.replace(target)
-        for name in files_in(release) - {MANIFEST, DECISIONS, STYLE, *pages}:
+        for name in files_in(release) - {MANIFEST, DECISIONS, *style, *pages}:
             (release / name).unlink()
         folders = [path for path in release.rglob("*") if path.is_dir()]
         for folder in sorted(folders, reverse=True):
@@ -174,26 +181,53 @@ def withdraw(release: Path, decisions: bytes, pages: Mapping[str, bytes]) -> Non
         _point_latest(release.parent)
 
 
+def _make_way(release: Path, pages: Iterable[str]) -> None:
+    """Remove links, files where pages need a folder and folders where they need a file: they lead elsewhere."""
+    files = {release / name for name in (MANIFEST, DECISIONS, STYLE, *pages)}
+    folders = {folder for path in files for folder in path.parents}
+    for path in sorted(release.rglob("*")):
+        if path.is_symlink() or (path in folders and path.is_file()):
+            path.unlink()
+        elif path in files and path.is_dir():
+            shutil.rmtree(path)
+
+
+def manifest_of(content: bytes | None) -> dict[str, Any]:
+    """A manifest from its bytes. Raises ApprovalMissing where it cannot be read as one."""
+    try:
+        manifest = json.loads(content or b"")
+        for name in ("as_of", "created"):
+            date.fromisoformat(manifest[name])
+        if all(isinstance(manifest[name], kind) for name, kind in _KINDS.items()):
+            return dict(manifest)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise ApprovalMissing("manifest.json cannot be read", "Restore it from its backup, or get the release anew")
+
+
 def verify_release(release: Path) -> tuple[dict[str, Any], str, list[Decision]]:
     """Check the files of a published release against its manifest; the manifest, its SHA-256 and the decisions.
 
-    Raises ApprovalMissing where a file is missing, changed or added. A withdrawn one holds pages and their style.
+    Raises ApprovalMissing where a file is missing, changed or added. A withdrawn one holds the pages that say so, which
+    are made again to compare them, and may hold its style sheet.
     """
     manifest_bytes, decisions_bytes = _read(release / MANIFEST), _read(release / DECISIONS)
     if manifest_bytes is None or decisions_bytes is None:
         raise ApprovalMissing("manifest.json and decisions.json are not there", "Give the folder of a release")
-    manifest, decisions = json.loads(manifest_bytes), from_json(decisions_bytes)
-    hashes: dict[str, str] = manifest["sha256"]
+    manifest, decisions = manifest_of(manifest_bytes), from_json(decisions_bytes)
+    release_id, hashes = manifest["release_id"], manifest["sha256"]
+    if not all(map(_is_plain, (release_id, *(part for path in hashes for part in path.split("/"))))):
+        raise ApprovalMissing("manifest.json names what cannot be in a release", "Do not use it; ask its publisher")
     there = files_in(release) - {MANIFEST, DECISIONS}
+    rule, mend = "files are not those of the manifest", "Get the release anew"
     if outcome(decisions) == WITHDRAW:
-        if left := [name for name in there if not name.endswith(".html") and name != STYLE]:
-            raise ApprovalMissing("files of a withdrawn release are still there", "Withdraw again", count=len(left))
-        if STYLE in there and sha256(_read(release / STYLE) or b"") != hashes.get(STYLE):
-            raise ApprovalMissing("the style sheet is not that of the manifest", "Get the release anew", count=1)
-    else:
-        changed = [name for name in hashes if sha256(_read(release / name) or b"") != hashes[name]]
-        if wrong := len(there - set(hashes)) + len(changed):
-            raise ApprovalMissing("files are not those of the manifest", "Get the release anew", count=wrong)
+        pages = withdrawn_pages(release_id, datetime.fromisoformat(decisions[-1].statement.decided).date(), hashes)
+        style = {name: hashes[name] for name in {STYLE} & there & set(hashes)}
+        hashes = style | {name: sha256(content) for name, content in pages.items()}
+        rule, mend = "files are not those of a withdrawn release", "Get the release anew, or withdraw it again"
+    changed = [name for name in hashes if sha256(_read(release / name) or b"") != hashes[name]]
+    if wrong := len(there - set(hashes)) + len(changed):
+        raise ApprovalMissing(rule, mend, count=wrong, of="files")
     return manifest, sha256(manifest_bytes), decisions
 
 
@@ -208,30 +242,29 @@ def _read_candidate(candidate: Path, manifest_sha256: str) -> tuple[dict[str, An
     manifest_bytes = _read(candidate / MANIFEST)
     if manifest_bytes is None or sha256(manifest_bytes) != manifest_sha256:
         raise ApprovalMissing("the manifest is not the one that was approved", "Have the candidate approved as it is")
-    manifest = json.loads(manifest_bytes)
+    manifest = manifest_of(manifest_bytes)
     _must_be_plain(manifest["release_id"])
     hashes: dict[str, str] = manifest["sha256"]
     for path in hashes:
         _must_lead_inside(path)
     if unnamed := files_in(candidate / PUBLIC) - set(hashes):
-        raise ApprovalMissing("files are there that nobody approved", "Build the candidate again", count=len(unnamed))
+        raise ApprovalMissing(
+            "files are there that nobody approved", "Build the candidate again", count=len(unnamed), of="files"
+        )
     files = {name: _read(candidate / PUBLIC / name) for name in hashes}
     kept = {name: content for name, content in files.items() if content is not None and sha256(content) == hashes[name]}
     if changed := len(hashes) - len(kept):
-        raise ApprovalMissing("files are not what was approved", "Build the candidate again", count=changed)
+        raise ApprovalMissing("files are not what was approved", "Build the candidate again", count=changed, of="files")
     return manifest, {**kept, MANIFEST: manifest_bytes}
 
 
 def _point_latest(published: Path) -> None:
     """Let `latest` name the release of the latest as-of date; of several of one date, the one created last.
 
-    A correction of an older date therefore leaves it alone. A withdrawn release is none.
+    A correction of an older date therefore leaves it alone. A release that is withdrawn or cannot be read is none.
     """
-    releases = [
-        json.loads(path.read_bytes())
-        for path in published.glob(f"[!.]*/{MANIFEST}")
-        if not path.parent.is_symlink() and outcome(from_json(_read(path.parent / DECISIONS) or b"")) != WITHDRAW
-    ]
+    folders = [path.parent for path in published.glob(f"[!.]*/{MANIFEST}") if not path.parent.is_symlink()]
+    releases = [manifest for folder in folders if (manifest := _standing(folder))]
     link, beside = published / LATEST, published / f".{LATEST}.new"
     if not releases:
         link.unlink(missing_ok=True)
@@ -243,6 +276,15 @@ def _point_latest(published: Path) -> None:
     beside.symlink_to(newest, target_is_directory=True)
     beside.replace(link)
     _sync(published)
+
+
+def _standing(release: Path) -> dict[str, Any] | None:
+    """The manifest of a release that is not withdrawn, where it can be read."""
+    try:
+        is_withdrawn = outcome(from_json(_read(release / DECISIONS) or b"")) == WITHDRAW
+        return None if is_withdrawn else manifest_of(_read(release / MANIFEST))
+    except ApprovalMissing:
+        return None
 
 
 def release_order(manifest: Mapping[str, Any]) -> tuple[str, str, list[tuple[int, str]]]:
@@ -319,8 +361,12 @@ def _read_table(table_csv: bytes) -> pl.DataFrame:
 
 
 def _must_be_plain(name: str) -> None:
-    if not _PLAIN_NAME.fullmatch(name) or name in (LATEST, MANIFEST):
+    if not _is_plain(name):
         raise UsageRefused("the name of a release or of a file is not plain", "Use letters, digits, dots and hyphens")
+
+
+def _is_plain(name: str) -> bool:
+    return _PLAIN_NAME.fullmatch(name) is not None and name not in (LATEST, MANIFEST)
 
 
 def _must_lead_inside(path: str) -> None:

@@ -369,8 +369,8 @@ def _one_population(parts: list[Part]) -> list[tuple[int, Key, Key]]:
         alike = known.setdefault((part.release, largest if isinstance(largest, int) else None), [])
         for other, of_other in alike:
             dimensions = [name for name in part.rules.labels if name not in part.rules.by]
-            both = eligible.join(of_other, on=dimensions)
-            if both.height >= COINCIDENCE and (both["value"] == both["value_right"]).all():
+            both = eligible.join(of_other, on=dimensions, suffix="#")
+            if both.height >= COINCIDENCE and (both["value"] == both["value#"]).all():
                 pairs.append((part.release, other.key, part.key))
         alike.append((part, eligible))
     return pairs

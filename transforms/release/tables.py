@@ -17,6 +17,8 @@ Mask = npt.NDArray[np.bool_]
 
 SAFE, SMALL, ZERO, GROUP = "safe", "small", "zero", "group"
 """Why a cell is unsafe: a small count, a zero where zeros are protected, or a group in which everybody has the gap."""
+LARGEST = 10**9
+"""Of more people the sums of a table are no longer told apart by a solver's numbers."""
 ELIGIBLE, GAP, CLOSED = "eligible", "gap", "closed"
 """The measures of a linked table: eligible = gap + closed."""
 
@@ -137,8 +139,9 @@ def check_counts(counts: pl.DataFrame, spec: Spec) -> pl.DataFrame:
         for name in levels:
             _none_of(counts, (pl.col(name) == SUMMED) & ~left_out, kept, name)
     for name in spec.counts:
-        whole = pl.col(name).is_finite() & (pl.col(name) == pl.col(name).floor()) & (pl.col(name) < 2**40)
+        whole = pl.col(name).is_finite() & (pl.col(name) == pl.col(name).floor())
         _none_of(counts, ~whole.fill_null(False), "the count is not a whole number", name)
+        _none_of(counts, pl.col(name) > LARGEST, f"the count is above {LARGEST:,}", name)
         _none_of(counts, pl.col(name) < 0, "the count is negative", name)
     if spec.eligible is not None:
         _none_of(counts, pl.col(spec.count) > pl.col(spec.eligible), "the count is above the eligible", spec.count)
@@ -155,7 +158,7 @@ def _block(key: tuple[str, ...], inner: pl.DataFrame, spec: Spec) -> Block:
     shape = tuple(len(axis.parent) for axis in axes)
     flat = np.zeros(inner.height, np.int64)
     for axis, levels in zip(axes, spec.dimensions, strict=True):
-        node = inner.select(levels).join(axis.labels.with_row_index("node"), on=levels, maintain_order="left")["node"]
+        node = inner.select(levels).join(axis.labels.with_row_index("#node"), on=levels, maintain_order="left")["#node"]
         flat = flat * len(axis.parent) + node.to_numpy().astype(np.int64)
     value = np.zeros(np.prod(shape), np.int64)
     value[flat] = inner[spec.count].to_numpy()
@@ -189,7 +192,7 @@ def _axis(inner: pl.DataFrame, levels: tuple[str, ...]) -> Axis:
         pl.when(depth == place + 1).then(pl.lit(SUMMED)).otherwise(pl.col(name).fill_null(SUMMED)).alias(name)
         for place, name in enumerate(levels)
     )
-    parent = above.join(labels.with_row_index("node"), on=levels, how="left", maintain_order="left")["node"]
+    parent = above.join(labels.with_row_index("#node"), on=levels, how="left", maintain_order="left")["#node"]
     return Axis(
         labels,
         np.where(depth.to_numpy() == 0, -1, parent.to_numpy().astype(np.int64)),

@@ -189,7 +189,7 @@ def _commands(review: Review, own: Words) -> list[tuple[str, str]]:
             (own.t["command_verify"], f"{call} verify {review.folder}"),
             (own.t["command_withdraw"], f"{call} {WITHDRAW} {review.id} {withdraw}"),
         ]
-    return [(own.t["command_build"], f"{call} release --as-of {review.as_of}")]
+    return [(own.t["command_build"], f"{call} release --as-of {review.as_of}{review.dates}")]
 
 
 def _typed(name: str) -> str:

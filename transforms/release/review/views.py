@@ -81,7 +81,8 @@ class Review:
 
     `manifest` and `certificate` are the candidate's own; `figures` are the certificate's, exact where it withholds
     them. `table` is the protected table of all its dates, `decisions` has one row per cell of it with the rule that
-    hides it. `titles` are of indicators, by id. `command` is how caregap is called for this data folder.
+    hides it. `titles` are of indicators, by id. `command` is how caregap is called for this data folder,
+    `dates` what `caregap release` is told beside the date to build the same dates again.
     """
 
     manifest: Mapping[str, Any]
@@ -99,6 +100,7 @@ class Review:
     folder: str
     command: str
     written: datetime
+    dates: str = ""
 
     @property
     def id(self) -> str:
