@@ -36,7 +36,8 @@ def record(release_id: str, gap: int, indicator: str = "i") -> Record:
 
 def publish(folder: Path, release_id: str, versions: dict[str, int], **about: Any) -> None:
     inputs = {"load": "load", "indicator_versions": versions}
-    manifest = {"generated": False, "created": "2025-11-03", "inputs": inputs} | about
+    manifest: dict[str, Any] = {"release_id": release_id, "built_by": "somebody", "generated": False, "sha256": {}}
+    manifest |= {"as_of": BEFORE.isoformat(), "created": "2025-11-03", "inputs": inputs} | about
     (folder / release_id).mkdir(parents=True)
     (folder / release_id / "manifest.json").write_text(json.dumps(manifest))
 
