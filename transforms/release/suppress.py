@@ -184,11 +184,11 @@ def _make_whole(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amoun
                 found = changes.cheapest({cell: amount})
                 if found is not None and take(whole(cells, found)):
                     break
-    prices = np.where(hidden, TOUCH, costs)
-    for may_move in (hidden.copy(), ~cells.fixed):
+    before, prices = hidden.copy(), np.where(hidden, TOUCH, costs)
+    for may_move, price in ((before, None), (~cells.fixed, prices)):
         for cell in np.flatnonzero(bare).tolist():
             if bare[cell]:
-                take(whole_change(cells, may_move, cell, guarantee.amounts(cell), prices))
+                take(whole_change(cells, may_move, cell, guarantee.amounts(cell), price))
     for cell in np.flatnonzero(bare).tolist():
         if bare[cell] and not (change := _upwards(guarantee, cell))[cells.fixed].any():
             take(whole(cells, change.astype(float)))
