@@ -146,7 +146,7 @@ def environment_of(pid: int) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words if "=" in word)
 
 
-def until(holds: Callable[[], object], seconds: int = 240) -> None:
+def until(holds: Callable[[], object], seconds: int = 480) -> None:
     """Wait until something holds; an API that is killed or has much to do may leave a question without an answer."""
     end = time.monotonic() + seconds
     while True:

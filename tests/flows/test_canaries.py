@@ -177,7 +177,7 @@ def drive(feed: Path, folder: Path, guarded: str) -> tuple[Path, set[str]]:
         [sys.executable, str(driver), str(machine), str(feed), AS_OF, json.dumps(told), guarded],
         cwd=ROOT,
         env={**clean_environment(), "PYTHONPATH": str(ROOT), **{name: str(path) for name, path in homes.items()}},
-        capture_output=True, text=True, timeout=580, check=False, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=1100, check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     if guarded == "guarded":
         assert done.returncode == 0, done.stderr[-2000:]
@@ -186,7 +186,7 @@ def drive(feed: Path, folder: Path, guarded: str) -> tuple[Path, set[str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_with_every_task_failing_in_turn_no_identifier_is_left_anywhere(feed: Path, tmp_path: Path) -> None:
     machine, told = drive(feed, tmp_path, "guarded")
     ended = json.loads((machine / "outbox" / "failed.json").read_text())
@@ -199,7 +199,7 @@ def test_with_every_task_failing_in_turn_no_identifier_is_left_anywhere(feed: Pa
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_without_the_guard_the_search_finds_them_in_the_orchestrators_database(feed: Path, tmp_path: Path) -> None:
     machine, told = drive(feed, tmp_path, "unguarded")
     found = found_in(machine / "data" / "prefect", told)
@@ -208,7 +208,7 @@ def test_without_the_guard_the_search_finds_them_in_the_orchestrators_database(f
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_with_every_served_task_failing_in_turn_no_identifier_is_left_anywhere(feed: Path, tmp_path: Path) -> None:
     machine, site, told = tmp_path / "machine", tmp_path / "site", planted(feed)
     steps = {"load": "ingest", "count": "analyse", "build a candidate": "release"}

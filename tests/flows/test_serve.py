@@ -20,7 +20,7 @@ from tests.flows.conftest import AS_OF, ROOT, Caregap, clean_environment, start
 from tests.flows.server import Running, environment_of, interfere, served, serving, until
 from tests.flows.test_leaks import canaries, found_in, sample
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 PASSPHRASE = "correct horse battery"
 CANDIDATE = f"{AS_OF}-1"
 

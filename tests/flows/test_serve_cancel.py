@@ -17,7 +17,7 @@ HELD = [("flows.controller", "commit"), ("flows.analysis", "replace_folder"), ("
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_a_cancelled_run_leaves_nothing_half_and_the_next_one_works(
     feed: Path, tmp_path: Path, caregap: Caregap
 ) -> None:

@@ -12,7 +12,7 @@ from flows.settings import Layout
 from tests.flows.conftest import AS_OF, Caregap, start
 from tests.flows.server import Running, interfere, served, serving, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def published_once(data: Path, caregap: Caregap) -> None:
