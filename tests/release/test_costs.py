@@ -80,15 +80,12 @@ def test_the_certificate_tells_the_distance_to_the_least_possible() -> None:
     random = np.random.default_rng(3)
     frame = grid(40, 40, random.poisson(9, 1600).tolist())
     protected = protect_counts(frame, make_spec([["row"], ["column"]]))
-    figures, told = protected.figures, protected.certificate["optimality_gap"]
+    figures = protected.certificate
     for name, least in figures["lower_bound"].items():
         assert 0 < least <= figures[name]
         assert figures["optimality_gap"][name] == pytest.approx((figures[name] - least) / figures[name], abs=1e-4)
-        assert 0 <= told[name] - figures["optimality_gap"][name] <= 0.05
-        assert told[name] * 20 == pytest.approx(round(told[name] * 20))
     assert "whatever is chosen" in describe(figures)
-    assert f"{told['secondary']:.0%} at most could be spared" in describe(protected.certificate)
-    full = protect_counts(frame, replace(make_spec([["row"], ["column"]]), bound="full")).figures
+    full = protect_counts(frame, replace(make_spec([["row"], ["column"]]), bound="full")).certificate
     assert full["lower_bound"]["cost"] >= figures["lower_bound"]["cost"]
 
 
@@ -99,7 +96,7 @@ def test_where_few_cells_are_suppressed_the_distance_is_withheld_too() -> None:
     assert protected.figures["lower_bound"]["secondary"] == protected.figures["secondary"] == 3
     assert protected.figures["proven_optimal"] == {"tables": 1, "of": 1}
     assert "whatever is chosen" not in describe(protected.certificate)
-    assert all(name in protected.certificate["note"] for name in withheld if name != "optimality_gap")
+    assert all(name in protected.certificate["note"] for name in withheld)
 
 
 def test_without_a_bound_none_is_told() -> None:

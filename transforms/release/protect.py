@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,8 @@ from transforms.release.witnesses import verify_witnesses
 
 PUBLISHED, PRIMARY, SECONDARY = "published", "primary", "secondary"
 SUPPRESSED = "suppressed"
-FEW, STEP = 100, 0.05
-"""Of fewer suppressed cells the public is not told how far they are from the least possible, and of more in steps."""
+FEW = 100
+"""So many suppressed cells a table are enough that their exact number and sum tell nothing of any of them."""
 CHUNK = 256
 """Witnesses that are spread out over the cells of the table at a time."""
 CONFIDENTIAL = "confidential"
@@ -129,7 +128,7 @@ def _suppressed(counts: pl.DataFrame, spec: Spec, earlier: Sequence[Record], spr
     figures = _figures(decisions, verdict)
     figures |= figures_of(outcomes, figures["secondary"], figures["suppressed_value_sum"], spec)
     figures |= {"seconds": round(time.monotonic() - began, 2)}
-    certificate = rules | figures | _withheld(figures)
+    certificate = rules | figures | _withheld(figures, len(blocks))
     start = np.cumsum([0, *(len(block.value) for block in blocks)])
     witnesses = _witnesses(groups, answers, start)
     _must_hold(verdict)
@@ -200,8 +199,6 @@ def describe(figures: dict[str, Any]) -> str:
         "provably small": "provably_small",
         "seconds": "seconds",
     }
-    if "suppressed" in figures:
-        lines = {"cells": "cells", "suppressed": "suppressed"} | lines
     shown = [f"{words:<20} {_shown(figures[name]):>12}{_distance(figures, name)}" for words, name in lines.items()]
     if figures["proven_optimal"] is not None:
         best, of = figures["proven_optimal"]["tables"], figures["proven_optimal"]["of"]
@@ -215,10 +212,8 @@ def _shown(figure: float | None) -> str:
 
 def _distance(figures: dict[str, Any], name: str) -> str:
     """How far a figure is from the least possible, where that is known and may be said."""
-    if not figures["optimality_gap"] or name not in figures["optimality_gap"]:
+    if figures["lower_bound"] is None or name not in figures["lower_bound"]:
         return ""
-    if figures["lower_bound"] is None:
-        return f"  {figures['optimality_gap'][name]:.0%} at most could be spared"
     least, gap = figures["lower_bound"][name], figures["optimality_gap"][name]
     return f"  at least {least:,} whatever is chosen; {gap:.1%} at most could be spared"
 
@@ -347,19 +342,16 @@ def _figures(decisions: pl.DataFrame, verdict: attack.Verdict) -> dict[str, Any]
     }
 
 
-def _withheld(figures: dict[str, Any]) -> dict[str, Any]:
-    """What the public is not told of suppressed cells: how many are unsafe, and how much is in them, is one more sum.
+def _withheld(figures: dict[str, Any], tables: int) -> dict[str, Any]:
+    """What the public is not told of few suppressed cells: how many of them, and how much, would be one more sum.
 
-    Over many small tables such a sum may have one solution only. The gap is told in steps, rounded up.
+    Few a table: of many tables with few each, a sum that is the least possible is so in every one of them.
     """
-    suppressed = figures["primary"] + figures["secondary"]
-    if not suppressed:
+    if not 0 < figures["primary"] + figures["secondary"] < FEW * tables:
         return {}
-    names = "primary", "secondary", "suppressed_value_sum", "cost", "lower_bound", "proven_optimal"
-    gap = figures["optimality_gap"] if suppressed >= FEW else None
-    note = f"{', '.join(names[:-1])} and {names[-1]} are withheld: each would be one more sum over suppressed cells"
-    rounded = gap and {name: round(ceil(share / STEP) * STEP, 2) for name, share in gap.items()}
-    return dict.fromkeys(names) | {"suppressed": suppressed, "optimality_gap": rounded, "note": note}
+    names = "primary", "secondary", "suppressed_value_sum", "cost", "lower_bound", "optimality_gap", "proven_optimal"
+    note = f"{', '.join(names[:-1])} and {names[-1]} are withheld where fewer than {FEW} cells a table are suppressed"
+    return dict.fromkeys(names) | {"note": note}
 
 
 def _must_hold(verdict: attack.Verdict) -> None:
