@@ -3,13 +3,13 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 
 import polars as pl
 
 from flows.progress import progress
-from flows.settings import CITY, keep_secret, take_secrets
+from flows.settings import keep_secret, take_secrets
 from schemas.areas import load_areas
 from schemas.errors import SourceRefused
 from schemas.policy import load_policy
@@ -30,8 +30,9 @@ MAPPED: Mapping[str, Callable[[Path, Path | None, pl.DataFrame | None], Source]]
     "fhir": FhirSource,
 }
 KINDS = ("synthetic", "feed", "synthea", "omop", "fhir", "postgresql")
-EARLIEST = date(2000, 1, 1)
-"""Records of before are history, kept for some of the patients: what is missing from them is no gap."""
+EARLIEST, LATEST = date(2000, 1, 1), date(2099, 12, 31)
+"""Records of before are history, kept for some of the patients: what is missing from them is no gap. And a slip of the
+finger must not replace the lake by one in which nobody is counted."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,8 @@ def described(address: str) -> str:
 def open_source(address: str, as_of: date, options: SourceOptions) -> Source:
     """Open a source for reading. Raises SourceRefused, also where no source can have what a date asks for."""
     kind, rest = kind_of(address), address.partition(":")[2]
-    if kind != "synthetic" and not EARLIEST <= as_of <= datetime.now(CITY).date():
-        raise SourceRefused(f"no source has the records as of {as_of}", f"Give a date from {EARLIEST} to today")
+    if kind != "synthetic" and not EARLIEST <= as_of <= LATEST:
+        raise SourceRefused(f"no source has the records as of {as_of}", f"Give a date from {EARLIEST} to {LATEST}")
     if kind == "feed":
         return FeedSource(Path(rest), increment=options.increment)
     if kind in MAPPED:
