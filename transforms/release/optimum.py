@@ -270,8 +270,7 @@ class Covering:
             needed, both = guarantee.safe_from - value, np.zeros(len(value), bool)
         else:
             needed, both = np.ones(len(value), np.int64), room > 0
-        side = 2 * of + (slope > 0)
-        size = 2 * len(cells.parent)
+        side, size = 2 * of + (slope > 0), 2 * len(cells.parent)
         number = np.bincount(side[forced], minlength=size)
         space = np.bincount(side[forced], weights=room[forced], minlength=size)
         against, beside = number[side ^ 1], number[side] - forced
