@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -76,13 +77,19 @@ def test_a_run_waits_for_its_decision_over_a_restart_and_is_published_once(
     killed = signed_and_killed(data, stewards, tmp_path)
     assert killed < 0
     assert not (layout.published / CANDIDATE).exists()
-    # Three scheduled runs fall due while no server is up: the last of them stands in for all.
+    # Three scheduled runs fall due while no server is up: the last of them stands in for all. The time stands in the
+    # run and in its state; a run whose state names a time to come would wait for it before it begins.
     with contextlib.closing(sqlite3.connect(data / "prefect" / "prefect.db")) as database, database:
         for number, run_id in enumerate(planned(data)):
-            when = f"2026-11-1{number % 10} 05:00:00.000000"
+            when = f"{datetime.now(UTC) - timedelta(days=10 - number % 10):%Y-%m-%d} 05:00:00.000000"
             database.execute(
                 "update flow_run set expected_start_time = ?, next_scheduled_start_time = ? where id = ?",
                 (when, when, run_id),
+            )
+            database.execute(
+                "update flow_run_state set state_details = json_set(state_details, '$.scheduled_time', ?) "
+                "where id = (select state_id from flow_run where id = ?)",
+                (f"{when.replace(' ', 'T')}Z", run_id),
             )
     with serving(data, *words, port=server.port, **given) as server:
         assert server.wait(waiting["id"])["state_type"] == "COMPLETED"
