@@ -10,10 +10,11 @@ from schemas.indicators.clauses import AllOf, Clause
 def nested(indicators: Iterable[Indicator]) -> list[tuple[str, str]]:
     """Pairs of ids: whoever is eligible for the first is eligible for the second, and not always the other way round.
 
-    Told from the clauses: the first asks for all that the second asks for, and leaves out whom the second leaves out.
+    Told from the clauses: the first asks for all that the second asks for, and leaves out whom the second leaves out;
+    or the second is a composite that counts whoever the first counts.
     """
     pairs = list(permutations(indicators, 2))
-    within = {(part.id, whole.id) for part, whole in pairs if _is_within(part, whole)}
+    within = {(part.id, whole.id) for part, whole in pairs if part in whole.components or _is_within(part, whole)}
     return [(part.id, whole.id) for part, whole in pairs if (part.id, whole.id) in within - {(b, a) for a, b in within}]
 
 

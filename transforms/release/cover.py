@@ -62,7 +62,7 @@ class Cover:
         self._is_unsafe, self._is_forced = np.zeros(size, bool), np.zeros(size, bool)
         self._is_unsafe[steps.of[cells.unsafe[self._among]]] = True
         self._is_forced[steps.of[forced]] = True
-        self._up, self._down = room(steps, (cells.value - cells.floor)[self._among].astype(float))
+        self._up, self._down = room(steps, cells.up[self._among], cells.down[self._among])
         self._up, self._down = np.minimum(self._up, FAR), np.minimum(self._down, FAR)
         self._columns = np.arange(size, dtype=np.int32)
         self._choice = highspy.Highs()

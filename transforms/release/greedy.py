@@ -6,11 +6,8 @@ import numpy as np
 
 from transforms.release.cover import Needs
 from transforms.release.guarantee import Guarantee, Pool
-from transforms.release.linear import Amounts, Changes
+from transforms.release.linear import TOUCH, Amounts, Changes
 from transforms.release.tables import Mask, Merged, Whole
-
-TOUCH = 1e-3
-"""Price of moving a hidden cell: next to nothing, but not nothing, so that a change moves no more than it must."""
 
 
 def weights(cells: Merged) -> Amounts:

@@ -25,7 +25,17 @@ class Guarantee:
         """The moves that protect a cell, the preferred one first."""
         if self.rules.guarantee == "not_small":
             return (self.safe_from - int(self.cells.value[cell]),)
-        return (1, -1) if self.cells.value[cell] > self.cells.floor[cell] else (1,)
+        value, floor, roof = (int(part[cell]) for part in (self.cells.value, self.cells.floor, self.cells.roof))
+        return tuple(amount for amount in (1, -1) if floor <= value + amount <= roof)
+
+    @property
+    def stuck(self) -> Mask:
+        """The unsafe cells that no change may move so far: other tables hold them."""
+        if self.rules.guarantee == "not_small":
+            far = self.cells.up >= self.safe_from - self.cells.value
+        else:
+            far = (self.cells.up >= 1) | (self.cells.down >= 1)
+        return np.asarray(self.cells.unsafe & ~far)
 
     def protected_by(self, change: Amounts | Whole) -> Mask:
         """The unsafe cells that a change protects."""

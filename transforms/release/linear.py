@@ -12,10 +12,14 @@ Amounts = npt.NDArray[np.float64]
 NODES = 2_000
 """Where a search for a whole-number change gives up. Counted in nodes, never in seconds: a clock would make the result
 depend on the machine."""
+NEARLY = 0.05
+"""How close to the cheapest a change comes that raises many cells at once."""
+TOUCH = 1e-3
+"""Price of moving a hidden cell: next to nothing, but not nothing, so that a change moves no more than it must."""
 
 
 class Changes:
-    """All changes of some cells of a table that keep every sum and leave no cell below its floor, as one warm model.
+    """All changes of some cells of a table that keep every sum and stay between floors and roofs, as one warm model.
 
     Cells can be opened and closed; the others never move, and the model is small where they are few. Cells that can
     only move in step are one. The two halves of a change, up and down, have a column each, so that what is moved has a
@@ -30,7 +34,7 @@ class Changes:
         self._steps = in_step(cells, among)
         self._place = np.full(cells.size, -1)
         self._place[among] = np.arange(len(self._steps.places))
-        self._up, self._down = room(self._steps, (cells.value - cells.floor)[among].astype(float))
+        self._up, self._down = room(self._steps, cells.up[among], cells.down[among])
         self._model = classes_model(self._steps, np.zeros(2 * self._steps.size), np.append(self._up, self._down), 2)
         self._all = np.arange(2 * self._steps.size, dtype=np.int32)
 
@@ -93,14 +97,16 @@ class Changes:
         self._model.changeColsBounds(len(columns), columns, np.zeros(len(columns)), np.concatenate([up, down]))
 
 
-def room(steps: InStep, down: Amounts) -> tuple[Amounts, Amounts]:
-    """How far each class can move up, and how far down, where each cell can go down so far; up there is no end."""
-    up, low = np.full(steps.size, highspy.kHighsInf), np.full(steps.size, highspy.kHighsInf)
-    np.minimum.at(up, steps.of[steps.sign < 0], down[steps.sign < 0])
-    np.minimum.at(low, steps.of[steps.sign > 0], down[steps.sign > 0])
+def room(steps: InStep, up: Amounts, down: Amounts) -> tuple[Amounts, Amounts]:
+    """How far each class can move up, and how far down, where each cell can go so far `up` and `down`."""
+    high, low = np.full(steps.size, highspy.kHighsInf), np.full(steps.size, highspy.kHighsInf)
+    ahead, against = steps.sign > 0, steps.sign < 0
+    for of, far, back in ((steps.of[ahead], up[ahead], down[ahead]), (steps.of[against], down[against], up[against])):
+        np.minimum.at(high, of, far)
+        np.minimum.at(low, of, back)
     still = steps.of[steps.sign == 0]
-    up[still], low[still] = 0, 0
-    return up, low
+    high[still], low[still] = 0, 0
+    return high, low
 
 
 def whole_change(
@@ -113,10 +119,9 @@ def whole_change(
     """
     places = np.flatnonzero(among)
     place, size = int(np.searchsorted(places, cell)), len(places)
-    up = np.full(size, highspy.kHighsInf)
-    down = (cells.value - cells.floor)[among].astype(float)
+    up, down = cells.up[among], cells.down[among]
     for amount in amounts:
-        if -amount > down[place]:
+        if not -down[place] <= amount <= up[place]:
             continue
         model = _model(cells, among, up, down)
         model.setOptionValue("presolve", "choose")
@@ -139,6 +144,41 @@ def whole_change(
     return None
 
 
+def raising(cells: Merged, hidden: Mask, least: Whole, costs: Amounts) -> Whole | None:
+    """A change in whole numbers that raises each cell at least by its `least`, where that is above 0.
+
+    None where it is not found. What is `hidden` already moves for next to nothing, any other cell at its cost.
+    """
+    among = ~cells.fixed
+    size, up, down = int(among.sum()), cells.up[among], cells.down[among]
+    least = least[among]
+    if (least > up).any():
+        return None
+    model = _model(cells, among, up, down)
+    columns = np.arange(2 * size, dtype=np.int32)
+    prices = np.where(hidden, TOUCH, costs)[among]
+    model.changeColsCost(len(columns), columns, np.concatenate([prices, prices]))
+    must = least > 0
+    model.changeColsBounds(
+        len(columns),
+        columns,
+        np.concatenate([np.where(must, least, 0.0), np.zeros(size)]),
+        np.concatenate([up, np.where(must, 0.0, down)]),
+    )
+    for name, setting in {"presolve": "choose", "mip_max_nodes": NODES, "mip_rel_gap": NEARLY}.items():
+        model.setOptionValue(name, setting)
+    kinds = np.full(len(columns), int(highspy.HighsVarType.kInteger), dtype=np.uint8)
+    model.changeColsIntegrality(len(columns), columns, kinds)
+    model.run()
+    halves = np.asarray(model.getSolution().col_value)
+    if len(halves) != len(columns):
+        return None
+    change = np.zeros(cells.size)
+    change[among] = halves[:size] - halves[size:]
+    found = whole(cells, change)
+    return found if found is not None and (found[among] >= least)[must].all() else None
+
+
 def whole(cells: Merged, change: Amounts) -> Whole | None:
     """The change in whole numbers where it is one, checked exactly; None where it is not."""
     rounded = np.rint(change)
@@ -147,7 +187,7 @@ def whole(cells: Merged, change: Amounts) -> Whole | None:
     moved = rounded.astype(np.int64)
     if len(cells.parent) and (np.add.reduceat(moved[cells.child], cells.start[:-1]) != moved[cells.parent]).any():
         return None
-    return moved if (cells.value + moved >= cells.floor)[moved != 0].all() else None
+    return moved if ((moved <= cells.up) & (-moved <= cells.down))[moved != 0].all() else None
 
 
 def _model(cells: Merged, among: Mask, up: Amounts, down: Amounts) -> highspy.Highs:

@@ -5,6 +5,7 @@ to their whole, and what earlier releases of the date told stays told. Cells are
 same name: in each dimension the finest level that is named, with its label.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -13,10 +14,12 @@ import polars as pl
 
 from schemas.errors import DisclosureRefused
 from transforms.release.spec import MEASURE, SUMMED, Spec
-from transforms.release.tables import ELIGIBLE, GAP, Block, Mask, Merged, Whole, above
+from transforms.release.tables import ELIGIBLE, ENDLESS, GAP, Block, Mask, Merged, Whole, above
 
 MEASURES = (GAP, ELIGIBLE)
 """Where gap and eligible are the same, so is the closed: that is a sum already."""
+MANY = 4
+"""A table within which so many others are is not protected together with them, but before."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def populations(blocks: list[Block], spec: Spec) -> Populations:
     alike: dict[str, list[tuple[str, ...]]] = {}
     if spec.eligible is not None:
         for block in blocks:
-            eligible = _named(block, spec).drop("#cell").with_columns(value=pl.Series(block.value))
+            eligible = named(block, spec).drop("#cell").with_columns(value=pl.Series(block.value))
             eligible = eligible.filter(pl.col(MEASURE) == ELIGIBLE)
             if spec.rules.zeros == "publish":  # a cell that counts nobody may be left out of one of two tables
                 eligible = eligible.filter(pl.col("value") > 0)
@@ -65,7 +68,7 @@ def parts(blocks: list[Block], spec: Spec) -> Parts:
 
     Raises DisclosureRefused where the counts do not add up, or a value is not there.
     """
-    tables = {block.key: _named(block, spec).with_columns(value=pl.Series(block.value)) for block in blocks}
+    tables = {block.key: named(block, spec).with_columns(value=pl.Series(block.value)) for block in blocks}
     found: Parts = []
     for whole, names in spec.parts:
         keys: list[tuple[str, ...]] = [(name,) for name in names]
@@ -93,7 +96,8 @@ def link(blocks: list[Block], spec: Spec, same: Populations, sums: Parts, earlie
             key = group[key]
         return key
 
-    known = [list(pair) for pair in spec.nested if all(key in group for key in pair)]
+    outer = outer_tables(spec, set(group))
+    known = [list(pair) for pair in spec.nested if pair[1] not in outer and all(key in group for key in pair)]
     for together in [*same, *([whole, *keys] for whole, keys, _ in sums), *known]:
         for key in together[1:]:
             group[top(key)] = top(together[0])
@@ -112,12 +116,27 @@ def link(blocks: list[Block], spec: Spec, same: Populations, sums: Parts, earlie
     return groups
 
 
+def outer_tables(spec: Spec, keys: set[tuple[str, ...]]) -> set[tuple[str, ...]]:
+    """The `by` values within which many others are; not those that are within such a one themselves."""
+    there = [pair for pair in spec.nested if set(pair) <= keys]
+    parts = Counter(whole for _, whole in there)
+    outer = {whole for whole, number in parts.items() if number >= MANY}
+    return outer - {part for part, whole in there if whole in outer}
+
+
+def none_beyond(more: Whole) -> None:
+    """Raise DisclosureRefused where a whole counts fewer people than a part, so that there are `more` below 0."""
+    if (more < 0).any():
+        rule = "more are eligible in a part than in the whole that it is within"
+        raise DisclosureRefused(rule, "Correct the counts or the spec", "counts", count=int((more < 0).sum()))
+
+
 def _join(
     places: tuple[int, ...], blocks: list[Block], spec: Spec, same: Populations, sums: Parts, earlier: list[Earlier]
 ) -> Group:
     tables = [(block, spec, block.cells) for block in blocks]
     tables += [(each.block, each.spec, _told(each)) for each in earlier]
-    names = [_named(block, of).with_columns(pl.Series("#merged", block.merged)) for block, of, _ in tables]
+    names = [named(block, of).with_columns(pl.Series("#merged", block.merged)) for block, of, _ in tables]
     start = np.cumsum([0, *(cells.size for _, _, cells in tables)])
     names = [
         frame.with_columns(
@@ -126,13 +145,13 @@ def _join(
         for frame, offset in zip(names, start[:-1].tolist(), strict=True)
     ]
     number = {block.key: place for place, block in enumerate(blocks)}
-    pairs = [_same_name(names[0].clear(), names[0].clear())]
+    pairs = [same_name(names[0].clear(), names[0].clear())]
     for keys in same:
         there = [names[number[key]].filter(pl.col(MEASURE) == ELIGIBLE) for key in keys if key in number]
-        pairs += [_same_name(there[0], other) for other in there[1:]]
+        pairs += [same_name(there[0], other) for other in there[1:]]
     for one, other in combinations(range(len(tables)), 2):
         if other >= len(blocks) and tables[one][0].key == tables[other][0].key:
-            pairs.append(_same_name(names[one], names[other].filter(~pl.Series(_changed(tables, names, one, other)))))
+            pairs.append(same_name(names[one], names[other].filter(~pl.Series(_changed(tables, names, one, other)))))
     rows: Rows = []
     for whole, keys, measures in sums:
         if whole in number:
@@ -162,6 +181,7 @@ def _told(earlier: Earlier) -> Merged:
     return Merged(
         value=cells.value,
         floor=cells.floor,
+        roof=cells.roof,
         unsafe=cells.unsafe & ~fixed,
         fixed=fixed,
         open=hidden & ~fixed,
@@ -180,19 +200,18 @@ def _beyond(small: pl.DataFrame, large: pl.DataFrame, value: Whole, first: int) 
     These cells are in no table. An attacker knows that none is below 0, and may know more of them.
     """
     of = [table.filter(pl.col(MEASURE) == ELIGIBLE) for table in (small, large)]
-    pairs = _same_name(*of).filter(pl.all_horizontal(pl.all() >= 0)).unique(maintain_order=True)
+    pairs = same_name(*of).filter(pl.all_horizontal(pl.all() >= 0)).unique(maintain_order=True)
     part, whole = pairs["#merged"].to_numpy(), pairs["#merged_right"].to_numpy()
     size, none = pairs.height, np.zeros(0, np.int64)
     more, no, yes = value[whole] - value[part], np.zeros(size, bool), np.ones(size, bool)
-    if (more < 0).any():
-        rule = "more are eligible in a part than in the whole that it is within"
-        raise DisclosureRefused(rule, "Correct the counts or the spec", "counts", count=int((more < 0).sum()))
+    none_beyond(more)
     count = np.zeros(size, np.int64)
-    cells = Merged(more, count, no, no, yes, count, none, np.zeros(1, np.int64), none, np.zeros(0, bool), yes)
+    roof = np.full(size, ENDLESS)
+    cells = Merged(more, count, roof, no, no, yes, count, none, np.zeros(1, np.int64), none, np.zeros(0, bool), yes)
     return cells, [(top, [below, first + number]) for number, (below, top) in enumerate(pairs.iter_rows())]
 
 
-def _named(block: Block, spec: Spec) -> pl.DataFrame:
+def named(block: Block, spec: Spec) -> pl.DataFrame:
     """The name of each cell, free of the levels above the finest one, its measure and `cell`, its place."""
     labels = block.labels(spec.by)
     columns = []
@@ -204,7 +223,7 @@ def _named(block: Block, spec: Spec) -> pl.DataFrame:
     return labels.select(*columns, measure).with_row_index("#cell")
 
 
-def _same_name(one: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
+def same_name(one: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
     """Pairs of merged cells that are the same count; one row per cell that both tables have."""
     plain = ("#cell", "#merged")
     levels = sorted({*one.columns, *other.columns} - {*plain})
@@ -220,7 +239,7 @@ def _changed(tables: list[tuple[Block, Spec, Merged]], names: list[pl.DataFrame]
     """
     block, spec, _ = tables[other]
     numbered = [names[each].with_columns(pl.col("#cell").cast(pl.Int64).alias("#merged")) for each in (one, other)]
-    both = _same_name(*numbered)
+    both = same_name(*numbered)
     new, old = both["#merged"].to_numpy(), both["#merged_right"].to_numpy()
     differs = np.zeros(len(block.value), bool)
     differs[old[tables[one][0].value[new] != block.value[old]]] = True
@@ -270,11 +289,14 @@ def _unite(tables: list[Merged], pairs: pl.DataFrame, rows: Rows) -> tuple[Merge
 
     floor = np.zeros(len(kept), np.int64)
     np.maximum.at(floor, place, np.concatenate([cells.floor for cells in tables]))
+    roof = np.full(len(kept), ENDLESS)
+    np.minimum.at(roof, place, np.concatenate([cells.roof for cells in tables]))
     children = [np.array(row[1], np.int64) for row in sums]
     fixed = any_of([np.concatenate([cells.fixed for cells in tables]) | told])
     return Merged(
         value=np.concatenate([cells.value for cells in tables])[kept],
         floor=floor,
+        roof=roof,
         unsafe=any_of([cells.unsafe for cells in tables]),
         fixed=fixed,
         open=any_of([cells.open for cells in tables]) & ~fixed,

@@ -380,9 +380,8 @@ def search_whole(cells: Merged, among: Mask, cell: int, amounts: tuple[int, ...]
     place, size = int(np.searchsorted(places, cell)), len(places)
     is_known = True
     for amount in amounts:
-        low = -(cells.value - cells.floor)[among].astype(float)
-        high = np.full(size, FAR)
-        low[place], high[place] = (amount, FAR) if amount > 0 else (low[place], amount)
+        low, high = -cells.down[among], np.minimum(cells.up[among], FAR)
+        low[place], high[place] = (amount, high[place]) if amount > 0 else (low[place], amount)
         if low[place] > high[place]:
             continue
         model = sums_model(cells, among, low, high)

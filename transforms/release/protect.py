@@ -22,8 +22,9 @@ from transforms.release.ledger import Record, earlier_tables
 from transforms.release.linear import Amounts
 from transforms.release.link import Group, Parts, Populations, link, parts, populations
 from transforms.release.optimum import WORK, Harm, least_harm
+from transforms.release.outer import Inner, above_inner, accompanied, below_outer, inner_cells, room_for_inner
 from transforms.release.spec import STATUS, VALUE, Spec
-from transforms.release.suppress import Suppression, suppress
+from transforms.release.suppress import Suppression, accompany, suppress
 from transforms.release.tables import SAFE, Block, Merged, Whole, build_blocks
 from transforms.release.witnesses import verify_witnesses
 
@@ -97,7 +98,8 @@ def _suppressed(counts: pl.DataFrame, spec: Spec, earlier: Sequence[Record], spr
     blocks = build_blocks(counts, spec)
     same, sums = populations(blocks, spec), parts(blocks, spec)
     groups = link(blocks, spec, same, sums, earlier_tables(earlier, spec))
-    answers, outcomes = _suppress_all(groups, blocks, spec, spread)
+    inner = inner_cells(groups, blocks, spec)
+    answers, outcomes = _suppress_all(groups, inner, blocks, spec, spread)
     if any(answer.bare.any() for answer in answers):
         raise _told(groups, answers, blocks, spec)
     of_block = {
@@ -130,7 +132,7 @@ def _suppressed(counts: pl.DataFrame, spec: Spec, earlier: Sequence[Record], spr
     figures |= {"seconds": round(time.monotonic() - began, 2)}
     certificate = rules | figures | _withheld(figures, len(blocks))
     start = np.cumsum([0, *(len(block.value) for block in blocks)])
-    witnesses = _witnesses(groups, answers, start)
+    witnesses = _witnesses(groups, inner, answers, start)
     _must_hold(verdict)
     verify_witnesses(table, published.rules_of(rules), decisions, witnesses)
     return Protected(table, certificate, decisions, figures, witnesses)
@@ -219,35 +221,57 @@ def _distance(figures: dict[str, Any], name: str) -> str:
 
 
 def _suppress_all(
-    groups: list[Group], blocks: list[Block], spec: Spec, spread: Spread
+    groups: list[Group], inner: list[Inner], blocks: list[Block], spec: Spec, spread: Spread
 ) -> tuple[list[Suppression], list[Outcome]]:
-    """One answer per group, and one outcome where none of its cells is told already; the longest work is started first,
-    and no answer depends on another.
+    """One answer per group, and one outcome where none of its cells is told already. Outer groups come first; the
+    longest work is started first, and no answer but those of outer groups matters for another.
     """
-    work = partial(_answer, spec=spec)
     order = sorted(range(len(groups)), key=lambda place: -groups[place].cells.size)
-    costs = [costs_of(groups[place], blocks, spec) for place in order]
-    jobs = [
-        (groups[place].cells, own, harm_of(groups[place], blocks, own)) for place, own in zip(order, costs, strict=True)
-    ]
-    found = spread(work, jobs)
-    answers = dict(zip(order, found, strict=True))
-    sorted_answers = [answers[place] for place in range(len(groups))]
-    return [answer for answer, _ in sorted_answers], [each for _, each in sorted_answers if each is not None]
+    outer, found = {each.outer for each in inner}, dict[int, tuple[Suppression, Outcome | None]]()
+    for is_outer in (True, False):
+        places, jobs = [place for place in order if (place in outer) == is_outer], []
+        raised = {place: answer.companion for place, (answer, _) in found.items()}
+        for place in places:
+            held = (above_inner if is_outer else partial(below_outer, raised=raised))(groups, inner, place)
+            costs = costs_of(groups[place], blocks, spec)
+            harm, least = harm_of(groups[place], blocks, costs), room_for_inner(groups, inner, place, spec)
+            jobs.append(_Job(groups[place].cells, held, costs, harm, least))
+        found |= dict(zip(places, spread(partial(_answer, spec=spec), jobs), strict=True))
+    answers = [found[place] for place in range(len(groups))]
+    return [answer for answer, _ in answers], [each for _, each in answers if each is not None]
 
 
-def _answer(job: tuple[Merged, Amounts, Harm], spec: Spec) -> tuple[Suppression, Outcome | None]:
-    """What to hide in a group and how far that is from the least possible; the least possible itself where known."""
-    cells, costs, harm = job
-    answer = suppress(cells, spec.rules, spec.safe_from, costs)
+@dataclass(frozen=True)
+class _Job:
+    """A group to protect: its cells, the same `held` by other tables, and what each must reach at `least` for those."""
+
+    cells: Merged
+    held: Merged
+    costs: Amounts
+    harm: Harm
+    least: Whole
+
+
+def _answer(job: _Job, spec: Spec) -> tuple[Suppression, Outcome | None]:
+    """What to hide in a group and how far that is from the least possible; the least possible itself where known.
+
+    The bound is that of the group by itself: other tables can only make it harder to protect.
+    """
+    answer = suppress(job.held, spec.rules, spec.safe_from, job.costs)
     if answer.bare.any():
         return answer, None
-    least = least_harm(cells, spec.rules, spec.safe_from, harm, WORK[spec.bound])
-    mine = outcome(answer.hidden, harm, least)
-    if least.best is not None and least.witnesses is not None and not mine.is_best:
-        answer = replace(answer, hidden=least.best, witnesses=least.witnesses)
-        mine = outcome(answer.hidden, harm, least)
+    least = least_harm(job.cells, spec.rules, spec.safe_from, job.harm, WORK[spec.bound])
+    mine = outcome(answer.hidden, job.harm, least)
+    better = None if mine.is_best else least.witnesses
+    if least.best is not None and better is not None and _is_within(better, job.held):
+        answer = replace(answer, hidden=least.best, witnesses=better)
+    answer = accompany(answer, job.held, job.least, job.costs)
+    mine = outcome(answer.hidden, job.harm, least)
     return answer, replace(mine, least=replace(least, best=None, witnesses=None))
+
+
+def _is_within(changes: Whole, cells: Merged) -> bool:
+    return bool(((changes <= cells.up) & (-changes <= cells.down)).all())
 
 
 def _decide(block: Block, merged: Whole, answer: Suppression, spec: Spec) -> pl.DataFrame:
@@ -258,19 +282,29 @@ def _decide(block: Block, merged: Whole, answer: Suppression, spec: Spec) -> pl.
     )
 
 
-def _witnesses(groups: list[Group], answers: list[Suppression], start: Whole) -> pl.DataFrame:
-    """Every witness of every group over the cells of the table; only what it changes."""
+def _witnesses(groups: list[Group], inner: list[Inner], answers: list[Suppression], start: Whole) -> pl.DataFrame:
+    """Every witness of every group, with the companions that it needs, over the cells of the table; only what it
+    changes.
+    """
     none = np.zeros(0, np.int64)
     witness, cell, change, first = [none], [none], [none], 0
-    for group, answer in zip(groups, answers, strict=True):
+
+    def add(group: Group, some: Whole, numbers: Whole) -> None:
+        some = np.column_stack([some, np.zeros(len(some), np.int64)])
+        for place, merged in zip(group.blocks, group.merged, strict=True):
+            number, row = np.nonzero(some[:, merged])
+            witness.append(numbers[number])
+            cell.append(row + start[place])
+            change.append(some[number, merged[row]])
+
+    for number, (group, answer) in enumerate(zip(groups, answers, strict=True)):
         for at in range(0, len(answer.witnesses), CHUNK):
             some = answer.witnesses[at : at + CHUNK]
-            some = np.column_stack([some, np.zeros(len(some), np.int64)])
-            for place, merged in zip(group.blocks, group.merged, strict=True):
-                number, row = np.nonzero(some[:, merged])
-                witness.append(number + first + at)
-                cell.append(row + start[place])
-                change.append(some[number, merged[row]])
+            numbers = np.arange(len(some)) + first + at
+            add(group, some, numbers)
+            for outer, which in accompanied(groups, inner, number, some).items():
+                companions = np.tile(answers[outer].companion, (int(which.sum()), 1))
+                add(groups[outer], companions, numbers[which])
         first += len(answer.witnesses)
     columns = {"witness": (witness, pl.UInt32), "cell": (cell, pl.UInt32), "change": (change, pl.Int64)}
     frame = pl.DataFrame({name: pl.Series(np.concatenate(part), dtype=kind) for name, (part, kind) in columns.items()})
@@ -288,7 +322,7 @@ def _told(groups: list[Group], answers: list[Suppression], blocks: list[Block], 
     where = sorted(" ".join(key) for key in cells.select(spec.by).unique().rows()) if spec.by else []
     names = f" in {', '.join(spec.by)} {'; '.join(where)}" if where else ""
     refused = ToldRefused(
-        f"what was published before tells unsafe cells{names}, whatever is hidden now",
+        f"what was published before, or other tables of the same people, tell unsafe cells{names}, whatever is hidden",
         "Keep to the levels and the cells of the earlier release, or leave these values out",
         table="counts",
         count=cells.height,

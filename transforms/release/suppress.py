@@ -6,9 +6,9 @@ import numpy as np
 
 from schemas.policy import Disclosure
 from transforms.release.cover import Cover, Needs
-from transforms.release.greedy import TOUCH, give_back, hide, weights
+from transforms.release.greedy import give_back, hide, weights
 from transforms.release.guarantee import Guarantee, Pool
-from transforms.release.linear import Amounts, Changes, whole, whole_change
+from transforms.release.linear import TOUCH, Amounts, Changes, raising, whole, whole_change
 from transforms.release.tables import Mask, Merged, Whole
 
 
@@ -50,12 +50,13 @@ class Suppression:
 
     `witnesses` has one row per whole-number change; each gives another table that agrees with all that is published,
     and together they move every unsafe cell as far as the guarantee asks, but those marked `bare`: these can be worked
-    back from what is public already, whatever else is hidden.
+    back from what is public already, whatever else is hidden. `companion` is one more change, for tables within this.
     """
 
     hidden: Mask
     witnesses: Whole
     bare: Mask
+    companion: Whole
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,11 @@ def suppress(cells: Merged, rules: Disclosure, safe_from: int, costs: Amounts | 
     A few attempts that differ by order and prices; then the best choice among all that they hid. `costs` has what
     hiding each cell costs, where that is not as usual.
     """
-    told = cells.unsafe & cells.fixed
+    told = cells.unsafe & cells.fixed | Guarantee(cells, rules, safe_from).stuck
     cells = replace(cells, unsafe=cells.unsafe & ~told, open=cells.open & ~cells.fixed)
     guarantee = Guarantee(cells, rules, safe_from)
     if not cells.unsafe.any():
-        return Suppression(cells.open, np.zeros((0, cells.size), np.int64), told)
+        return Suppression(cells.open, np.zeros((0, cells.size), np.int64), told, np.zeros(cells.size, np.int64))
     costs = weights(cells) if costs is None else costs
     everywhere = Changes(cells, ~cells.fixed)
     unsafe = np.flatnonzero(cells.unsafe)
@@ -91,6 +92,15 @@ def suppress(cells: Merged, rules: Disclosure, safe_from: int, costs: Amounts | 
         best = _merge(best, other, guarantee, costs, order)
     answer = _make_whole(best.changes, best.pool, guarantee, costs, best.hidden)
     return replace(answer, bare=answer.bare | told)
+
+
+def accompany(answer: Suppression, cells: Merged, least: Whole, costs: Amounts) -> Suppression:
+    """Add a change after which each cell counts its `least`, hiding what it moves; none where it is not found."""
+    if (cells.value >= least).all():
+        return answer
+    kept = replace(cells, floor=np.maximum(cells.floor, np.minimum(cells.value, least)))
+    change = raising(kept, answer.hidden, np.maximum(least - cells.value, 0), costs)
+    return answer if change is None else replace(answer, hidden=answer.hidden | (change != 0), companion=change)
 
 
 def _start(
@@ -194,7 +204,7 @@ def _make_whole(changes: Changes, pool: Pool, guarantee: Guarantee, costs: Amoun
             take(whole(cells, change.astype(float)))
     for change in witnesses:
         hidden |= change != 0
-    return Suppression(hidden, np.array(witnesses).reshape(-1, cells.size), bare)
+    return Suppression(hidden, np.array(witnesses).reshape(-1, cells.size), bare, np.zeros(cells.size, np.int64))
 
 
 def _upwards(guarantee: Guarantee, cell: int) -> Whole:

@@ -19,6 +19,8 @@ SAFE, SMALL, ZERO, GROUP = "safe", "small", "zero", "group"
 """Why a cell is unsafe: a small count, a zero where zeros are protected, or a group in which everybody has the gap."""
 LARGEST = 10**9
 """Of more people the sums of a table are no longer told apart by a solver's numbers."""
+ENDLESS = 2**62
+"""The roof of a cell that has none."""
 ELIGIBLE, GAP, CLOSED = "eligible", "gap", "closed"
 """The measures of a linked table: eligible = gap + closed."""
 
@@ -40,14 +42,16 @@ class Axis:
 class Merged:
     """One entry per merged cell: cells that are the same sum of inner cells, for an attacker one unknown.
 
-    `count` is how many cells of the table it stands for, `floor` the least that an attacker must allow for when it is
-    hidden. A `fixed` cell is public whatever is decided, an `open` one hidden whatever is decided, though nobody needs
-    it to be; a `loose` one is open too, is in no table, and may be known. Sum k says that the merged cell `parent[k]`
-    is the sum of `child[start[k]:start[k + 1]]`; the sums marked `basis` imply all the others.
+    `count` is how many cells of the table it stands for; `floor` and `roof` are the least and the most that a change
+    may make of it when it is hidden, a `roof` of ENDLESS none. A `fixed` cell is public whatever is decided, an `open`
+    one hidden whatever is decided, though nobody needs it to be; a `loose` one is open too, is in no table, and may be
+    known. Sum k says that the merged cell `parent[k]` is the sum of `child[start[k]:start[k + 1]]`; the sums marked
+    `basis` imply all the others.
     """
 
     value: Whole
     floor: Whole
+    roof: Whole
     unsafe: Mask
     fixed: Mask
     open: Mask
@@ -62,6 +66,16 @@ class Merged:
     def size(self) -> int:
         """Number of merged cells."""
         return len(self.value)
+
+    @property
+    def up(self) -> npt.NDArray[np.float64]:
+        """How far each merged cell can go up; infinite where there is no end."""
+        return np.where(self.roof < ENDLESS, self.roof - self.value, np.inf)
+
+    @property
+    def down(self) -> npt.NDArray[np.float64]:
+        """How far each merged cell can go down."""
+        return (self.value - self.floor).astype(float)
 
 
 @dataclass(frozen=True)
@@ -271,6 +285,7 @@ def _merge(axes: tuple[Axis, ...], value: Whole, unsafe: Mask, floor: Whole, fix
     return merged, Merged(
         value=value[kept],
         floor=lowest,
+        roof=np.full(size, ENDLESS),
         unsafe=is_unsafe,
         fixed=is_fixed,
         open=np.zeros(size, bool),
