@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from schemas.errors import DisclosureRefused, UsageRefused
 from transforms.release.attack import Verdict, attack_directory, attack_table, attack_tables, describe
-from transforms.release.bounds import ContradictionError, Sums, prove
+from transforms.release.bounds import prove
 from transforms.release.protect import protect_counts, write_protected
 from transforms.release.published import Rules, rules_of
 from transforms.release.spec import Spec
 from transforms.release.tables import build_blocks
+from transforms.release.unknowns import ContradictionError, Sums
 from transforms.release.witnesses import verify_witnesses
 
 SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])

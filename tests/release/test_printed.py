@@ -20,10 +20,11 @@ from test_attack import all_cells, hide, public_rules
 
 from schemas.errors import DisclosureRefused, Refusal, UsageRefused
 from transforms.release.attack import Verdict, attack_directory, attack_releases
-from transforms.release.bounds import Sums, prove
+from transforms.release.bounds import prove
 from transforms.release.printed import Printed, printed
 from transforms.release.published import Release
 from transforms.release.spec import Spec
+from transforms.release.unknowns import Sums
 
 SLOW = settings(
     deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]

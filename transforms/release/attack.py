@@ -14,10 +14,11 @@ import polars as pl
 
 from schemas.errors import DisclosureRefused
 from transforms.pool import Spread, in_turn, pool
-from transforms.release.bounds import Bounds, ContradictionError, Marks, prove
+from transforms.release.bounds import prove
 from transforms.release.members import told_to_members
 from transforms.release.published import Part, Release, Rules, checked, read_release, unsafe
 from transforms.release.system import ASSUMPTIONS, gather, join
+from transforms.release.unknowns import Bounds, ContradictionError, Marks
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ import numpy as np
 import polars as pl
 
 from schemas.errors import DisclosureRefused, UsageRefused
-from transforms.release.bounds import Marks, Numbers, Places
 from transforms.release.inputs import EARLIER, follow_from_published, with_earlier
 from transforms.release.printed import CHANGE, DERIVED_FILE, INTERVALS, OTHER, RATIO, Kind, span
 from transforms.release.published import SUMMED, Part, same_date
+from transforms.release.unknowns import Marks, Numbers, Places
 
 MOST_SIZES = 1_000_000
 """A hidden denominator may be one of so many for an interval over it to be taken apart."""

@@ -5,9 +5,9 @@ The auditor's reading. Such a figure tells nothing more; any other is left for w
 
 import polars as pl
 
-from transforms.release.bounds import Marks
 from transforms.release.printed import Kind
 from transforms.release.published import SUMMED, Part
+from transforms.release.unknowns import Marks
 
 BANDS, CITY, EARLIER = "bands.", "city.", "earlier."
 """Before a measure: of every band of the kind's level that has a weight; of the whole city instead of the group; of the

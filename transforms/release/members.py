@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from transforms.release.bounds import Bounds, Marks, Numbers, Sums, prove
+from transforms.release.bounds import prove
+from transforms.release.unknowns import Bounds, Marks, Numbers, Sums
 
 
 def told_to_members(

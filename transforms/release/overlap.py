@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 
 from schemas.errors import DisclosureRefused
-from transforms.release.bounds import Numbers, Places
 from transforms.release.published import SUMMED, Rules
+from transforms.release.unknowns import Numbers, Places
 
 BAND = re.compile(r"(\d+)(?:\s*[-–]\s*(\d+)?|\s*(\+))?")
 MOST_ATOMS = 500_000

@@ -101,7 +101,8 @@ def _suppressed(counts: pl.DataFrame, spec: Spec, earlier: Sequence[Record], spr
     inner = inner_cells(groups, blocks, spec)
     answers, outcomes = _suppress_all(groups, inner, blocks, spec, spread)
     if any(answer.bare.any() for answer in answers):
-        raise _told(groups, answers, blocks, spec)
+        cause = "what was published before tells" if earlier else "tables that lie within each other tell"
+        raise _told(groups, answers, blocks, spec, cause)
     of_block = {
         place: (merged, answer)
         for group, answer in zip(groups, answers, strict=True)
@@ -311,7 +312,7 @@ def _witnesses(groups: list[Group], inner: list[Inner], answers: list[Suppressio
     return frame.sort("witness", "cell")
 
 
-def _told(groups: list[Group], answers: list[Suppression], blocks: list[Block], spec: Spec) -> ToldRefused:
+def _told(groups: list[Group], answers: list[Suppression], blocks: list[Block], spec: Spec, cause: str) -> ToldRefused:
     """Says of which `by` values cells would be told, and how many; which they are stays with the counts."""
     told = [
         blocks[place].labels(spec.by).filter(pl.Series(np.append(answer.bare, False)[merged]))
@@ -322,7 +323,7 @@ def _told(groups: list[Group], answers: list[Suppression], blocks: list[Block], 
     where = sorted(" ".join(key) for key in cells.select(spec.by).unique().rows()) if spec.by else []
     names = f" in {', '.join(spec.by)} {'; '.join(where)}" if where else ""
     refused = ToldRefused(
-        f"what was published before, or other tables of the same people, tell unsafe cells{names}, whatever is hidden",
+        f"{cause} unsafe cells{names}, whatever is hidden now",
         "Keep to the levels and the cells of the earlier release, or leave these values out",
         table="counts",
         count=cells.height,

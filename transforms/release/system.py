@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from schemas.errors import UsageRefused
-from transforms.release.bounds import Marks, Numbers, Places, Sums, outline
+from transforms.release.bounds import outline
 from transforms.release.derived import Ranges, changes, ranges
 from transforms.release.overlap import atoms, named_alike
 from transforms.release.printed import DERIVED_FILE
@@ -29,6 +29,7 @@ from transforms.release.published import (
     same_date,
     split,
 )
+from transforms.release.unknowns import Marks, Numbers, Places, Sums
 
 Key = tuple[str, ...]
 Entries = tuple[Places, Places, Numbers]

@@ -13,7 +13,6 @@ import numpy as np
 import polars as pl
 
 from schemas.errors import UsageRefused
-from transforms.release.bounds import Marks, Numbers, Places
 from transforms.release.derived import ranges
 from transforms.release.published import (
     Equations,
@@ -28,6 +27,7 @@ from transforms.release.published import (
     unsafe,
 )
 from transforms.release.system import gather, tie, within
+from transforms.release.unknowns import Marks, Numbers, Places
 
 DECISIONS_FILE, WITNESSES_FILE = "confidential/decisions.parquet", "confidential/witnesses.parquet"
 COLUMNS = {"witness": pl.UInt32(), "cell": pl.UInt32(), "change": pl.Int64()}
