@@ -25,6 +25,8 @@ def settle_apart(sums: Sums, together: Program, rows: Places, question: Question
     that has one, so that a block by itself may have none, or where no solution is found to hold the others at.
     """
     part, bounds = together.part, together.bounds
+    if not (sums.room[rows] > 0).any():
+        return []
     block = _blocks(sums, part, rows)
     is_open = np.isinf(bounds.high[part]) & ~np.isinf(bounds.seen_high[part])
     if block[part].max() < 1 or is_open.any():
