@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from transforms.release.programs import Program, Question, settle
+from transforms.release.programs import Program, Question, settle, try_at_random
 from transforms.release.unknowns import NEAR, ContradictionError, Marks, Numbers, Places, Sums, parts_of
 
 ROOM = 2.0
@@ -54,6 +54,7 @@ def settle_apart(sums: Sums, together: Program, rows: Places, question: Question
         except ContradictionError:  # by the solver's tolerance alone: the others are held at a solution
             continue
         programs.append(program)
+    try_at_random(together, question, np.random.default_rng(0), whole=True)
     return programs
 
 

@@ -39,33 +39,44 @@ class Question:
         is_small_open = (high >= self.least[part]) & (seen_high < self.most[part])
         return up & (is_told_open | is_small_open), down & is_told_open
 
+    def enough(self, bounds: Bounds, part: Places) -> tuple[Numbers, Numbers]:
+        """The least and the most that a solution need show of each unknown of a part."""
+        if self.tight:
+            return bounds.low[part], bounds.high[part]
+        seen_low, seen_high = bounds.seen_low[part], bounds.seen_high[part]
+        nearest = np.where(np.isinf(seen_low), bounds.low[part], np.maximum(seen_low - 1, bounds.low[part]))
+        return nearest, np.minimum(np.maximum(seen_high + 1, self.most[part]), bounds.high[part])
+
 
 def settle(program: "Program", question: Question) -> None:
     """Answer what is open in one part. Each whole-number solution answers for all the unknowns of the part at once."""
     bounds, part = program.bounds, program.part
     random = np.random.default_rng(0)
-    _try_at_random(program, question, random, whole=False)
+    try_at_random(program, question, random, whole=False)
     if np.isinf(bounds.seen_low[part]).any():
         program.optimum(np.zeros(len(part)), whole=True)
     for whole in (False, True):
         if whole:
-            _try_at_random(program, question, random, whole=True)
+            try_at_random(program, question, random, whole=True)
         for sign in (1, -1):
             for place in range(len(part)):
                 if question.open(bounds, part[place : place + 1])[0 if sign > 0 else 1].any():
                     program.extreme(place, sign, whole=whole)
 
 
-def _try_at_random(program: "Program", question: Question, random: np.random.Generator, *, whole: bool) -> None:
+def try_at_random(program: "Program", question: Question, random: np.random.Generator, *, whole: bool) -> None:
     """Random objectives over all that is open, as long as they answer something."""
     bounds, part, fruitless = program.bounds, program.part, 0
     up, down = question.open(bounds, part)
     while fruitless < FRUITLESS and (up.any() or down.any()):
-        wish = random.uniform(0.2, 1, len(part)) * np.where(
-            up & down, random.choice([-1, 1], len(part)), up * 1.0 - down
-        )
+        sign = np.where(up & down, random.choice([-1, 1], len(part)), up * 1.0 - down)
+        wish = random.uniform(0.2, 1, len(part)) * sign
         open_before = up.sum() + down.sum()
-        program.optimum(wish, whole=whole, rough=whole)
+        if whole:
+            low, high = question.enough(bounds, part)
+            program.approach(wish, np.where(sign < 0, low, -np.inf), np.where(sign > 0, high, np.inf))
+        else:
+            program.optimum(wish, whole=False)
         up, down = question.open(bounds, part)
         fruitless = fruitless + 1 if up.sum() + down.sum() >= open_before * 0.98 else 0
 
@@ -108,11 +119,23 @@ class Program:
         for model in filter(None, (self._warm, self._whole)):
             model.changeColBounds(place, bounds.low[at], bounds.high[at])
 
-    def optimum(self, wish: Numbers, *, whole: bool, rough: bool = False) -> float:
-        """The largest that a wish can reach, or with `rough` nearly; a solution in whole numbers is kept as seen."""
+    def approach(self, wish: Numbers, low: Numbers, high: Numbers) -> None:
+        """See a solution in whole numbers that comes near a wish, within bounds that go no further than is needed."""
+        model, own_low, own_high = self._model(whole=True), self.bounds.low[self.part], self.bounds.high[self.part]
+        size = len(self.part)
+        model.changeColsBounds(size, self._columns, np.maximum(own_low, low), np.minimum(own_high, high))
+        model.setOptionValue("mip_rel_gap", ROUGH)
+        model.changeColsCost(size, self._columns, wish)
+        model.run()
+        values = np.asarray(model.getSolution().col_value)
+        if len(values) == size:
+            self.see(values)
+        model.setOptionValue("mip_rel_gap", 0.0)
+        model.changeColsBounds(size, self._columns, own_low, own_high)
+
+    def optimum(self, wish: Numbers, *, whole: bool) -> float:
+        """The largest that a wish can reach; a solution in whole numbers is kept as seen."""
         model = self._model(whole=whole)
-        if whole:
-            model.setOptionValue("mip_rel_gap", ROUGH if rough else 0.0)
         model.changeColsCost(len(self.part), self._columns, wish)
         model.run()
         status = model.getModelStatus()
