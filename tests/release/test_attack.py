@@ -38,9 +38,11 @@ def public_rules(spec: Spec) -> Rules:
 
 
 def all_cells(counts: pl.DataFrame, spec: Spec) -> pl.DataFrame:
-    (block,) = build_blocks(counts, spec)
-    return block.labels(spec.by).with_columns(
-        pl.Series("value", block.value), pl.Series("unsafe", block.unsafe_as != "safe")
+    return pl.concat(
+        block.labels(spec.by).with_columns(
+            pl.Series("value", block.value), pl.Series("unsafe", block.unsafe_as != "safe")
+        )
+        for block in build_blocks(counts, spec)
     )
 
 

@@ -14,7 +14,6 @@ from schemas.errors import DisclosureRefused
 from transforms.release.attack import attack_releases, attack_table
 from transforms.release.published import Release, Rules, rules_of
 from transforms.release.spec import Spec
-from transforms.release.tables import build_blocks
 
 SLOW = settings(
     deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
@@ -76,9 +75,7 @@ def test_parts_and_their_whole_tell_what_all_sums_agree_on(
     case: tuple[pl.DataFrame, Spec], data: st.DataObject
 ) -> None:
     counts, spec = case
-    cells = pl.concat(
-        block.labels(spec.by).with_columns(value=pl.Series(block.value)) for block in build_blocks(counts, spec)
-    )
+    cells = all_cells(counts, spec)
     wish = pl.Series(data.draw(st.lists(st.booleans(), min_size=cells.height, max_size=cells.height)))
     may_hide = ((cells["value"] > 0) | (spec.rules.zeros == "protect")) & (cells["area"] != "*")
     table = hide(cells, may_hide & wish)

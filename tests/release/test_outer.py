@@ -10,7 +10,7 @@ from disclosure_cases import make_spec, protect_or_nothing
 from disclosure_oracle import Cell, agreeing, cell_of
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from test_attack import hide
+from test_attack import all_cells, hide
 from test_linked_attack import rules_for
 
 from schemas.errors import DisclosureRefused
@@ -22,7 +22,6 @@ from transforms.release.link import MANY
 from transforms.release.protect import Protected, ToldRefused
 from transforms.release.spec import Spec
 from transforms.release.suppress import Suppression
-from transforms.release.tables import build_blocks
 
 SLOW = settings(
     deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
@@ -77,9 +76,7 @@ def test_what_lies_within_a_composite_tells_what_all_tables_agree_on(
     case: tuple[pl.DataFrame, Spec], data: st.DataObject
 ) -> None:
     counts, spec = case
-    cells = pl.concat(
-        block.labels(spec.by).with_columns(value=pl.Series(block.value)) for block in build_blocks(counts, spec)
-    )
+    cells = all_cells(counts, spec)
     wish = pl.Series(data.draw(st.lists(st.booleans(), min_size=cells.height, max_size=cells.height)))
     may_be_zero = spec.rules.group_disclosure & (cells["measure"] == "closed")
     may_hide = ((cells["value"] > 0) | (spec.rules.zeros == "protect") | may_be_zero) & (cells["area"] != "*")
