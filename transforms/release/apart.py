@@ -18,7 +18,7 @@ TIGHT = 0.1
 """Blocks of which such a share of the ties has no room, even there, move together or not at all: they are one."""
 
 
-def settle_apart(sums: Sums, together: Program, rows: Places, question: Question) -> list[Program]:
+def settle_apart(sums: Sums, together: Program, rows: Places, question: Question, *, keep: bool) -> list[Program]:
     """Answer what blocks by themselves can answer of a part; returns the programs of the blocks with what they saw.
 
     `rows` are the rows of the part. Nothing is done where the part is one block, where no end of an unknown is known
@@ -38,15 +38,18 @@ def settle_apart(sums: Sums, together: Program, rows: Places, question: Question
     known = bounds.low.copy()
     known[part] = held
     block = _united(sums, rows, block, known)
-    ties, programs = _ties(sums, rows, block), []
-    for number in np.unique(block[part]).tolist():
+    ties, programs, numbers = _ties(sums, rows, block), [], np.unique(block[part]).tolist()
+    if len(numbers) < 2:
+        return []
+    for number in numbers:
         among, of = np.flatnonzero(block == number), rows[_has(sums, block == number)[rows]]
         # what the block proves by itself is kept, what is seen of it is not
         alone = replace(bounds, seen_low=bounds.seen_low.copy(), seen_high=bounds.seen_high.copy())
-        by_itself = Program(sums, among, of[~ties[of]], alone)
+        by_itself = Program(sums, among, of[~ties[of]], alone, keep=True)
         settle(by_itself, question)
         # and here what is seen is kept, and what is proven is not
-        program = Program(sums, among, of, replace(bounds, low=bounds.low.copy(), high=bounds.high.copy()), known)
+        held_to = replace(bounds, low=bounds.low.copy(), high=bounds.high.copy())
+        program = Program(sums, among, of, held_to, known, keep=keep)
         for values in by_itself.seen:
             program.see(values)
         try:

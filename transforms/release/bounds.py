@@ -38,8 +38,8 @@ def prove(
     np.maximum.at(question.most, alias, threshold - offset)
     seen: list[Numbers] = []
     for part, rows in parts_of(core, ~exact):
-        program = Program(core, part, rows, bounds)
-        apart = settle_apart(core, program, rows, question)
+        program = Program(core, part, rows, bounds, keep=keep)
+        apart = settle_apart(core, program, rows, question, keep=keep)
         settle(program, question)
         if keep:
             seen += [_spread(each, len(low)) for each in (*apart, program)]

@@ -84,12 +84,14 @@ def try_at_random(program: "Program", question: Question, random: np.random.Gene
 class Program:
     """The linear program of one part, kept warm, and beside it the same in whole numbers.
 
-    `seen` has the whole-number solutions that were seen, one entry per unknown of the part.
+    `seen` has the whole-number solutions that were seen, one entry per unknown of the part, where they are to be kept.
     """
 
-    def __init__(self, sums: Sums, part: Places, rows: Places, bounds: Bounds, known: Numbers | None = None) -> None:
+    def __init__(
+        self, sums: Sums, part: Places, rows: Places, bounds: Bounds, known: Numbers | None = None, *, keep: bool
+    ) -> None:
         """Start with the rows of a part; the unknowns outside it are those of `known`, or exact."""
-        self.part, self.bounds = part, bounds
+        self.part, self.bounds, self._keep = part, bounds, keep
         inside = np.full(len(sums.low), -1)
         inside[part] = np.arange(len(part))
         number = np.full(len(sums.right), -1)
@@ -163,7 +165,8 @@ class Program:
         if is_seen:
             self.bounds.seen_low[self.part] = np.minimum(self.bounds.seen_low[self.part], rounded)
             self.bounds.seen_high[self.part] = np.maximum(self.bounds.seen_high[self.part], rounded)
-            self.seen.append(rounded)
+            if self._keep:
+                self.seen.append(rounded)
         return is_seen
 
     def roomy(self, least: float) -> Numbers | None:
